@@ -1,0 +1,13 @@
+//! The wire of Switchboard: types generated from `proto/`, and nothing else.
+//!
+//! The files in `src/generated` are checked in, so that nobody needs `protoc`; the test `generated`
+//! makes them again and fails when they differ.
+
+/// Version 1 of the wire.
+pub mod v1 {
+    include!("generated/switchboard.v1.rs");
+}
+
+/// The description of all services, as a serialized `google.protobuf.FileDescriptorSet`: what
+/// reflection answers with.
+pub const DESCRIPTORS: &[u8] = include_bytes!("generated/descriptors.bin");
