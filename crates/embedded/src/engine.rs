@@ -1,0 +1,223 @@
+//! The engine behind the log: what is kept in tables and read by range.
+//!
+//! It is written in the background, in one transaction for each checkpoint, and knows up to which
+//! record of the log it holds everything. After a crash it stands at its last checkpoint, and the
+//! log is replayed from there. It lives in one file, through [`Disk`], so that the simulated power
+//! cuts reach it too. Why it is redb: `docs/decisions/0001-the-engine-behind-the-log.md`.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use switchboard_core::Tenant;
+
+use crate::{
+    Error,
+    disk::{Disk, File},
+    error::EngineError,
+    ingest::Fresh,
+    log::Position,
+};
+
+const FILE: &str = "engine.redb";
+const PREPARING: &str = "engine.tmp";
+
+/// The format of the data directory as a whole.
+const FORMAT: u64 = 1;
+
+/// The memory that the engine may use for pages, in bytes.
+const CACHE: usize = 64 * 1024 * 1024;
+
+const STATE: TableDefinition<'_, &str, u64> = TableDefinition::new("state");
+const TENANTS: TableDefinition<'_, u32, &str> = TableDefinition::new("tenants");
+const RUNS: TableDefinition<'_, u64, ()> = TableDefinition::new("ingest_runs");
+
+/// What the engine knows when it is opened.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// The seed of the ledger's slots.
+    pub(crate) seed: u64,
+    /// Everything up to here is in the tables and files.
+    pub(crate) position: Position,
+    /// The id that ingest gives next.
+    pub(crate) next_id: u64,
+    /// The sorted files of the ledger.
+    pub(crate) runs: Vec<u64>,
+    /// All tenants by number.
+    pub(crate) tenants: Vec<Tenant>,
+}
+
+/// The engine, open.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    disk: Arc<dyn Disk>,
+    /// None after an error: opened again when it is next needed.
+    database: Mutex<Option<Database>>,
+}
+
+impl Engine {
+    /// Whether there is one.
+    pub(crate) fn exists(disk: &dyn Disk) -> io::Result<bool> {
+        Ok(disk.list("")?.iter().any(|name| name == FILE))
+    }
+
+    /// Makes an empty one, whole or not at all.
+    pub(crate) fn create(disk: &dyn Disk, seed: u64, position: Position) -> Result<(), Error> {
+        let file = disk.create(PREPARING)?;
+        let database = open(Arc::clone(&file))?;
+        let write = || -> Result<(), redb::Error> {
+            let transaction = database.begin_write()?;
+            {
+                transaction.open_table(TENANTS)?;
+                transaction.open_table(RUNS)?;
+                let mut state = transaction.open_table(STATE)?;
+                state.insert("format", FORMAT)?;
+                state.insert("ingest_seed", seed)?;
+                state.insert("ingest_next_id", 1)?;
+                state.insert("log_sequence", position.sequence)?;
+                state.insert("log_segment", position.segment)?;
+            }
+            transaction.commit()?;
+            Ok(())
+        };
+        write().map_err(EngineError)?;
+        drop(database);
+        file.sync()?;
+        disk.rename(PREPARING, FILE)?;
+        Ok(disk.sync_folder("")?)
+    }
+
+    /// Opens it where its last checkpoint left it.
+    pub(crate) fn open(disk: Arc<dyn Disk>) -> Result<(Self, Known), Error> {
+        let database = open(disk.open(FILE)?)?;
+        let known = known(&database).map_err(EngineError)?;
+        match known {
+            Ok(known) => Ok((Self { disk, database: Mutex::new(Some(database)) }, known)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Records a checkpoint: durable when this returns.
+    pub(crate) fn checkpoint(
+        &self,
+        position: Position,
+        fresh: &Fresh,
+        runs: &[u64],
+    ) -> Result<(), Error> {
+        self.write(|transaction| {
+            let mut state = transaction.open_table(STATE)?;
+            state.insert("ingest_next_id", fresh.next_id)?;
+            state.insert("log_sequence", position.sequence)?;
+            state.insert("log_segment", position.segment)?;
+            let mut tenants = transaction.open_table(TENANTS)?;
+            for (number, tenant) in (fresh.tenants_from..).zip(&fresh.tenants) {
+                tenants.insert(number, tenant.as_str())?;
+            }
+            replace_runs(transaction, runs)
+        })
+    }
+
+    /// Records which sorted files there are: durable when this returns.
+    pub(crate) fn set_runs(&self, runs: &[u64]) -> Result<(), Error> {
+        self.write(|transaction| replace_runs(transaction, runs))
+    }
+
+    fn write(
+        &self,
+        change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), Error> {
+        let mut guard = self.lock();
+        let database = match guard.take() {
+            Some(database) => database,
+            None => open(self.disk.open(FILE)?)?,
+        };
+        let write = || -> Result<(), redb::Error> {
+            let mut transaction = database.begin_write()?;
+            transaction.set_durability(Durability::Immediate)?;
+            change(&transaction)?;
+            transaction.commit()?;
+            Ok(())
+        };
+        write().map_err(EngineError)?;
+        *guard = Some(database);
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Database>> {
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the file takes on disk, in bytes.
+    pub(crate) fn size(disk: &dyn Disk) -> u64 {
+        disk.open(FILE).and_then(|file| file.len()).unwrap_or_default()
+    }
+}
+
+fn replace_runs(transaction: &redb::WriteTransaction, numbers: &[u64]) -> Result<(), redb::Error> {
+    let mut table = transaction.open_table(RUNS)?;
+    table.retain(|_, ()| false)?;
+    for &number in numbers {
+        table.insert(number, ())?;
+    }
+    Ok(())
+}
+
+fn open(file: Arc<dyn File>) -> Result<Database, Error> {
+    let opened = Database::builder().set_cache_size(CACHE).create_with_backend(Backend(file));
+    Ok(opened.map_err(EngineError)?)
+}
+
+fn known(database: &Database) -> Result<Result<Known, Error>, redb::Error> {
+    let transaction = database.begin_read()?;
+    let state = transaction.open_table(STATE)?;
+    let number = |name| state.get(name).map(|found| found.map_or(0, |found| found.value()));
+    let format = number("format")?;
+    if format != FORMAT {
+        return Ok(Err(Error::Format { found: format, expected: FORMAT }));
+    }
+    let mut known = Known {
+        seed: number("ingest_seed")?,
+        position: Position { sequence: number("log_sequence")?, segment: number("log_segment")? },
+        next_id: number("ingest_next_id")?,
+        ..Known::default()
+    };
+    for row in transaction.open_table(RUNS)?.iter()? {
+        known.runs.push(row?.0.value());
+    }
+    for (row, expected) in transaction.open_table(TENANTS)?.iter()?.zip(0..) {
+        let (number, name) = row?;
+        match name.value().parse() {
+            Ok(tenant) if number.value() == expected => known.tenants.push(tenant),
+            _ => return Ok(Err(Error::Corrupt(format!("tenant {expected} is missing")))),
+        }
+    }
+    Ok(Ok(known))
+}
+
+/// A file as the engine wants it.
+#[derive(Debug)]
+struct Backend(Arc<dyn File>);
+
+impl redb::StorageBackend for Backend {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_at(out, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write_at(data, offset)
+    }
+}

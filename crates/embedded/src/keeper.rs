@@ -1,0 +1,107 @@
+//! Checkpoints: what the log holds, put where it is read from, so that the log can be cut.
+//!
+//! The order is what makes a crash harmless at any point: first the sorted file is durable, then the
+//! engine says that it counts and up to which record, then the log is cut. A file that the engine
+//! does not know is removed at the next start.
+
+use std::{
+    sync::{Arc, mpsc::Receiver},
+    thread,
+    time::{Duration, Instant},
+};
+
+use switchboard_core::store::Observer;
+
+use crate::{
+    Error,
+    disk::Disk,
+    engine::Engine,
+    health::Health,
+    ingest::{Fresh, Runs},
+    log::{self, Position},
+};
+
+/// How long after a full disk a checkpoint is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How much room must be free beyond what a checkpoint writes, in bytes: the engine should never be
+/// the one to meet the end of the disk.
+const SLACK: u64 = 16 * 1024 * 1024;
+
+/// What is to be put away: everything up to a position of the log.
+#[derive(Debug)]
+pub(crate) struct Flush {
+    pub(crate) fresh: Fresh,
+    pub(crate) position: Position,
+}
+
+/// Puts away what the writer hands over.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) engine: Engine,
+    pub(crate) runs: Arc<Runs>,
+    pub(crate) observer: Arc<dyn Observer>,
+}
+
+impl Keeper {
+    /// Serves the writer until it is gone.
+    pub(crate) fn run(
+        &self,
+        flushes: &Receiver<Flush>,
+        health: &Health,
+        closing: impl Fn() -> bool,
+    ) {
+        for mut flush in flushes {
+            let mut told = false;
+            while let Err(error) = self.checkpoint(&mut flush) {
+                if !error.is_full() {
+                    // Nothing is known of what a failed sync left behind, so nothing is tried again.
+                    health.fail(&format!("a checkpoint failed: {}", error.chain()));
+                    return;
+                }
+                if !told {
+                    tracing::warn!(error = %error.chain(), "no room for a checkpoint: the log stays");
+                    told = true;
+                }
+                if closing() {
+                    return;
+                }
+                thread::sleep(RETRY);
+            }
+        }
+    }
+
+    /// Puts everything up to a position where it belongs, cuts the log, and merges what is due.
+    pub(crate) fn checkpoint(&self, flush: &mut Flush) -> Result<(), Error> {
+        let began = Instant::now();
+        let Flush { fresh, position } = flush;
+        self.room(fresh.pairs.len())?;
+        let set = self.runs.with(&mut fresh.pairs, fresh.next_id - 1)?;
+        self.engine.checkpoint(*position, fresh, &set.numbers())?;
+        self.runs.publish(set);
+        log::cut(&*self.disk, *position)?;
+        self.observer.checkpointed(began.elapsed());
+        self.merge()
+    }
+
+    fn merge(&self) -> Result<(), Error> {
+        while let Some((set, replaced)) = self.runs.merged()? {
+            self.engine.set_runs(&set.numbers())?;
+            self.runs.publish(set);
+            self.runs.remove(&replaced)?;
+        }
+        Ok(())
+    }
+
+    /// A full disk is met here, before anything is written.
+    fn room(&self, pairs: usize) -> Result<(), Error> {
+        let needed = 2 * 16 * pairs as u64 + SLACK;
+        let free = self.disk.free_bytes()?;
+        if free < needed {
+            let why = format!("{needed} bytes are needed for a checkpoint, {free} are free");
+            return Err(std::io::Error::new(std::io::ErrorKind::StorageFull, why).into());
+        }
+        Ok(())
+    }
+}

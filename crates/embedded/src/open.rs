@@ -1,0 +1,89 @@
+//! The start: from what is on disk to a store that can serve.
+
+use std::{sync::Arc, time::Instant};
+
+use switchboard_core::store::Observer;
+
+use crate::{
+    Error, Options,
+    commit::{Group, Writer},
+    disk::Disk,
+    engine::Engine,
+    health::Health,
+    ingest::{Ledger, Runs, Seed},
+    keeper::Keeper,
+    log::{self, Layout, Log, Position, Spare},
+};
+
+/// The parts of a store, each to be driven by a thread of its own.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) writer: Writer,
+    pub(crate) keeper: Keeper,
+    pub(crate) spare: Spare,
+    pub(crate) health: Arc<Health>,
+}
+
+/// Opens what is there, or makes it.
+pub(crate) fn open(
+    disk: Arc<dyn Disk>,
+    options: &Options,
+    observer: Arc<dyn Observer>,
+) -> Result<Parts, Error> {
+    let began = Instant::now();
+    let layout = Layout { segment_bytes: options.segment_bytes / 8 * 8, entropy: options.entropy };
+    if !Engine::exists(&*disk)? {
+        create(&*disk, layout)?;
+    }
+    let (engine, known) = Engine::open(Arc::clone(&disk))?;
+    // Of the bound, a quarter is for the filters of the sorted files, once they are needed.
+    let filter_bytes = options.ingest_memory_bytes / 4;
+    let flushed_id = known.next_id - 1;
+    let runs = Runs::open(Arc::clone(&disk), &known.runs, flushed_id, filter_bytes as u64)
+        .map(Arc::new)?;
+    let mut ledger = Ledger::new(
+        Seed(known.seed),
+        known.tenants,
+        known.next_id,
+        Arc::clone(&runs),
+        options.ingest_memory_bytes - filter_bytes,
+    )?;
+    observer.recovered("snapshot", began.elapsed());
+
+    let began = Instant::now();
+    let (log, torn_bytes) =
+        Log::open(Arc::clone(&disk), layout, known.position, |_, payload| ledger.replay(payload))?;
+    observer.recovered("replay", began.elapsed());
+    tracing::info!(
+        keys = ledger.keys(),
+        replayed = ledger.fresh_len(),
+        torn_bytes,
+        "the store is open"
+    );
+
+    let spare = log.spare();
+    let health = Arc::new(Health::new(spare.clone()));
+    let writer = Writer {
+        log,
+        ledger,
+        health: Arc::clone(&health),
+        observer: Arc::clone(&observer),
+        payload_max: layout.payload_max(),
+        flush_keys: options.flush_keys,
+        group: Group::default(),
+    };
+    writer.publish();
+    Ok(Parts { writer, keeper: Keeper { disk, engine, runs, observer }, spare, health })
+}
+
+/// Makes an empty store. The engine's file comes last and whole: where there is none, nothing was
+/// ever acknowledged.
+fn create(disk: &dyn Disk, layout: Layout) -> Result<(), Error> {
+    if log::exists(disk) && log::holds_records(disk)? {
+        let what = "there is a log, but not the engine's file that belongs to it";
+        return Err(Error::Corrupt(what.to_owned()));
+    }
+    Runs::create(disk)?;
+    log::create(disk, layout)?;
+    Engine::create(disk, layout.seed(), Position { sequence: 0, segment: 1 })
+}
