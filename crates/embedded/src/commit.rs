@@ -54,8 +54,8 @@ pub(crate) struct Group {
 }
 
 impl Writer {
-    /// Serves the queue until it is closed and empty, or the store fails. Then the rest is handed to
-    /// the keeper.
+    /// Serves the queue until it is closed and empty, or the store fails. Then the rest is handed
+    /// to the keeper.
     pub(crate) fn run(mut self, queue: &Queue, flushes: &SyncSender<Flush>) {
         let mut batches = Vec::new();
         while let Some(taken) = queue.take(mem::take(&mut batches)) {

@@ -1,9 +1,9 @@
 //! The ledger: which (tenant, key) has which id.
 //!
-//! The truth is the log; this is what is made of it to answer fast. Every (tenant, key) is one number
-//! of 64 bits, a [`slot`]. Slots and ids are kept in memory ([`index`]) up to a bound, and in sorted
-//! files ([`run`]), to which what is new is written in the background and from which a restart loads
-//! them. Beyond the bound, look-ups go to those files.
+//! The truth is the log; this is what is made of it to answer fast. Every (tenant, key) is one
+//! number of 64 bits, a [`slot`]. Slots and ids are kept in memory ([`index`]) up to a bound, and
+//! in sorted files ([`run`]), to which what is new is written in the background and from which a
+//! restart loads them. Beyond the bound, look-ups go to those files.
 
 mod codec;
 mod filter;

@@ -1,8 +1,8 @@
 //! Checkpoints: what the log holds, put where it is read from, so that the log can be cut.
 //!
-//! The order is what makes a crash harmless at any point: first the sorted file is durable, then the
-//! engine says that it counts and up to which record, then the log is cut. A file that the engine
-//! does not know is removed at the next start.
+//! The order is what makes a crash harmless at any point: first the sorted file is durable, then
+//! the engine says that it counts and up to which record, then the log is cut. A file that the
+//! engine does not know is removed at the next start.
 
 use std::{
     sync::{Arc, mpsc::Receiver},
@@ -56,12 +56,13 @@ impl Keeper {
             let mut told = false;
             while let Err(error) = self.checkpoint(&mut flush) {
                 if !error.is_full() {
-                    // Nothing is known of what a failed sync left behind, so nothing is tried again.
+                    // Nothing is known of what a failed sync left behind, so nothing is tried
+                    // again.
                     health.fail(&format!("a checkpoint failed: {}", error.chain()));
                     return;
                 }
                 if !told {
-                    tracing::warn!(error = %error.chain(), "no room for a checkpoint: the log stays");
+                    tracing::warn!(error = %error.chain(), "no room for a checkpoint");
                     told = true;
                 }
                 if closing() {

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! A write is appended to the log and synced with all that came at the same time ([`commit`]), then
-//! acknowledged. In the background it is put where it is read from ([`keeper`]), and the log is cut.
-//! A start reads what was put away, then replays what the log holds beyond it ([`open`]). Nothing
-//! that memory holds is the only copy.
+//! acknowledged. In the background it is put where it is read from ([`keeper`]), and the log is
+//! cut. A start reads what was put away, then replays what the log holds beyond it ([`open`]).
+//! Nothing that memory holds is the only copy.
 
 mod commit;
 pub mod disk;
@@ -103,9 +103,9 @@ impl Embedded {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] when something that was durable is damaged; [`Error::Format`] when another
-    /// version wrote it; [`Error::Disk`] and [`Error::Engine`] when reading fails. Nothing was
-    /// changed then.
+    /// [`Error::Corrupt`] when something that was durable is damaged; [`Error::Format`] when
+    /// another version wrote it; [`Error::Disk`] and [`Error::Engine`] when reading fails. Nothing
+    /// was changed then.
     pub fn open(
         disk: Arc<dyn Disk>,
         options: &Options,

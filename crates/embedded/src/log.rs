@@ -151,7 +151,8 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// What the disk says. Nothing is known of the record then, and the log is not to be used again.
+    /// What the disk says. Nothing is known of the record then, and the log is not to be used
+    /// again.
     pub(crate) fn append(&mut self, payload: &[u8]) -> io::Result<u64> {
         self.record.clear();
         self.record.resize(RECORD_HEADER, 0);

@@ -70,7 +70,7 @@ fn in_use(root: &Path, lock: &mut fs::File) -> io::Error {
     io::Error::new(
         io::ErrorKind::WouldBlock,
         format!(
-            "the data directory {} is in use by {holder}: stop it, or choose another with --data-dir",
+            "the data directory {} is in use by {holder}: stop it, or choose another directory",
             root.display()
         ),
     )

@@ -1,7 +1,7 @@
 //! What ingest writes to the log.
 //!
 //! ```text
-//! tenant    1 u8 | length u8 | name                                  gives the tenant the next number
+//! tenant    1 u8 | length u8 | name                            gives the tenant the next number
 //! entries   2 u8 | first id u64 | count u32 | count × (tenant u32, key u32)
 //! ```
 //!

@@ -33,7 +33,8 @@ struct Shard {
 }
 
 impl Index {
-    /// The index of what the sorted files hold: all of it in memory if it fits, else none of it yet.
+    /// The index of what the sorted files hold: all of it in memory if it fits, else none of it
+    /// yet.
     pub(super) fn load(runs: Arc<Runs>, memory_bytes: usize) -> Result<Self, Error> {
         let set = runs.get();
         // A table is at worst just over 7/16 full.
@@ -88,7 +89,8 @@ impl Index {
 }
 
 impl Shard {
-    /// Grows the table or, where that would exceed the bound, forgets what can be looked up on disk.
+    /// Grows the table or, where that would exceed the bound, forgets what can be looked up on
+    /// disk.
     fn make_room(&mut self, bytes_max: usize, runs: &Runs) {
         let grown = 2 * self.pairs.num_buckets().max(4) * SLOT_BYTES;
         if bytes_max < grown {

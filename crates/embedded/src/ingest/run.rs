@@ -1,7 +1,7 @@
 //! A sorted file of slots and ids: written once, read for ever.
 //!
 //! ```text
-//! block     255 × (slot u64, id u64) | count u16 | 0 u16 | crc u32 | file number u64    (4096 bytes)
+//! block     255 × (slot u64, id u64) | count u16 | 0 u16 | crc u32 | file number u64  (4096 bytes)
 //! fences    for each block its first slot, u64
 //! filter    words of u64 (see `filter.rs`)
 //! footer    "SWBRUN01" | pairs u64 | blocks u64 | filter words u64 | number u64

@@ -11,10 +11,10 @@ pub(crate) struct Pair {
 
 /// Scatters slots, differently in each data directory.
 ///
-/// The 32 bits of a tenant's number and the 32 bits of a key are put side by side and scattered by a
-/// bijection, so that two slots are equal only if both parts are, and their bits can serve as a hash
-/// as they are. The seed is random and secret: a caller who chooses his keys can't choose where they
-/// fall.
+/// The 32 bits of a tenant's number and the 32 bits of a key are put side by side and scattered by
+/// a bijection, so that two slots are equal only if both parts are, and their bits can serve as a
+/// hash as they are. The seed is random and secret: a caller who chooses his keys can't choose
+/// where they fall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seed(pub(crate) u64);
 

@@ -90,7 +90,8 @@ impl Preparer {
 }
 
 impl Spare {
-    /// Prepares a segment whenever one was taken, until stopped. Tries again while the disk is full.
+    /// Prepares a segment whenever one was taken, until stopped. Tries again while the disk is
+    /// full.
     pub(crate) fn run(&self) {
         let mut state = self.shared.lock();
         while !state.stopped {

@@ -3,7 +3,8 @@
 //! One record is one write, and the next is written only after the sync of the one before. So after
 //! a power cut at most the last record can be in pieces: that is a *torn tail*, it was never
 //! acknowledged, and is cleared. A bad record with a good one anywhere behind it can't come from a
-//! power cut: that is *corruption*, and nothing is opened, because what was acknowledged is damaged.
+//! power cut: that is *corruption*, and nothing is opened, because what was acknowledged is
+//! damaged.
 
 use std::io;
 
