@@ -1,1 +1,28 @@
-//! To come.
+//! The transports of Switchboard, and what they share.
+//!
+//! A [`Server`] takes sockets and ports and serves until it is told to stop. Every request of every
+//! transport enters through one door (`door`), which says who calls and for which tenant, measures,
+//! and catches panics; core and wire types meet in one place (`wire`); one table turns an error's
+//! code into a status (`status`).
+
+mod accept;
+mod caller;
+mod connection;
+mod door;
+mod grpc;
+mod http;
+pub mod limits;
+mod listeners;
+mod node;
+mod server;
+mod status;
+pub mod tasks;
+pub mod telemetry;
+mod wire;
+
+pub use self::{
+    limits::Limits,
+    listeners::{Addresses, Listeners},
+    node::Ports,
+    server::{Server, Stopped},
+};

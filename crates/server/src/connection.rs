@@ -1,0 +1,93 @@
+//! One connection of the main or the admin listener: HTTP/1.1 or HTTP/2, whichever it begins with.
+//!
+//! The defaults of the libraries are not safe by themselves: axum's server sets no timer, so that a
+//! header may take for ever; tonic's takes hyper's limits on streams and resets away; and telling
+//! HTTP/1 from HTTP/2 has no time limit. So everything is set here, with its number.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{net::TcpStream, time};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::limits::{
+    CONNECTION_WINDOW, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, LOCAL_RESETS_MAX, Limits,
+    PENDING_RESETS_MAX, STREAM_WINDOW,
+};
+
+/// What serves connections. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Connections {
+    builder: auto::Builder<TokioExecutor>,
+    router: Router,
+    first_request: Duration,
+}
+
+impl Connections {
+    pub(crate) fn new(router: Router, limits: &Limits) -> Self {
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.streams_max)
+            .max_header_list_size(limits.header_list_bytes_max)
+            .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+            .max_local_error_reset_streams(LOCAL_RESETS_MAX)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+        Self { builder, router, first_request: limits.first_request }
+    }
+
+    /// Serves one connection to its end. When told to stop, finishes what has begun.
+    pub(crate) async fn serve(self, stream: TcpStream, stop: CancellationToken) {
+        let begun = Arc::new(AtomicBool::new(false));
+        let service = {
+            let (begun, router) = (Arc::clone(&begun), self.router);
+            service_fn(move |request: Request<Incoming>| {
+                begun.store(true, Ordering::Relaxed);
+                router.clone().oneshot(request.map(Body::new))
+            })
+        };
+        let connection = self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        tokio::pin!(connection);
+        let first_request = time::sleep(self.first_request);
+        tokio::pin!(first_request);
+        let (mut waiting, mut stopping) = (true, false);
+        loop {
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection ended with an error");
+                    }
+                    return;
+                }
+                () = &mut first_request, if waiting => {
+                    waiting = false;
+                    if !begun.load(Ordering::Relaxed) {
+                        tracing::debug!("a connection without a request was closed");
+                        return;
+                    }
+                }
+                () = stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! REST, its description, and what is told of errors.
+
+mod body;
+mod ingest;
+mod openapi;
+mod problem;
+
+use axum::{
+    Router,
+    response::{IntoResponse as _, Response},
+};
+use switchboard_core::{Code, Error};
+
+use self::problem::Problem;
+use crate::node::Node;
+
+/// All routes of REST.
+pub(crate) fn routes(node: &Node) -> Router {
+    Router::new()
+        .merge(ingest::routes(node))
+        .merge(openapi::routes())
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::map_response(harden))
+}
+
+async fn not_found(request: axum::extract::Request) -> Response {
+    let content_type = request.headers().get(http::header::CONTENT_TYPE);
+    if content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc")) {
+        // gRPC's own word for a call that is not there.
+        return tonic::Status::unimplemented("this node has no such call; ask reflection")
+            .into_http();
+    }
+    let path = request.uri().path().to_owned();
+    Problem(Error::new(Code::NotFound, format!("there is nothing at {path}; see /docs")))
+        .into_response()
+}
+
+async fn method_not_allowed(request: axum::extract::Request) -> Problem {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    Problem(Error::new(Code::MethodNotAllowed, format!("{path} does not take {method}; see /docs")))
+}
+
+/// What no answer should do without: a browser is to take it for what it says it is.
+async fn harden(mut response: Response) -> Response {
+    let nosniff = http::HeaderValue::from_static("nosniff");
+    response.headers_mut().insert(http::header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    response
+}

@@ -1,0 +1,58 @@
+//! Every limit of the transports, with its name and default.
+
+use std::time::Duration;
+
+/// What one caller may take of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest body of a request and the longest gRPC message, in bytes.
+    pub body_bytes_max: usize,
+    /// Open connections to the main listener; more wait to be accepted.
+    pub connections_max: usize,
+    /// How long a new connection may take until its first request has come.
+    pub first_request: Duration,
+    /// How long the header of an HTTP/1 request may take, idle time before it included.
+    pub header: Duration,
+    /// How long a unary request may take.
+    pub request: Duration,
+    /// Requests at once on one HTTP/2 connection.
+    pub streams_max: u32,
+    /// The longest header list of an HTTP/2 request, in bytes.
+    pub header_list_bytes_max: u32,
+    /// Requests of one ingest stream that wait for their sync; more are not read yet.
+    pub stream_requests_max: usize,
+}
+
+/// Requests of an ingest stream that are handed to the ledger as one batch, at most.
+pub(crate) const STREAM_BATCH_MAX: usize = 512;
+
+/// How much a peer may send on one HTTP/2 stream before it is read, in bytes.
+pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// The same for all streams of a connection.
+pub(crate) const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// Streams that a peer may reset before they are accepted (CVE-2023-44487); h2's default.
+pub(crate) const PENDING_RESETS_MAX: usize = 20;
+
+/// Streams that may be reset for a peer's errors (CVE-2025-8671).
+pub(crate) const LOCAL_RESETS_MAX: usize = 256;
+
+/// How often an HTTP/2 connection is pinged, and how long an answer may take.
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(20);
+pub(crate) const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 1024 * 1024,
+            connections_max: 10_000,
+            first_request: Duration::from_secs(10),
+            header: Duration::from_secs(30),
+            request: Duration::from_secs(30),
+            streams_max: 200,
+            header_list_bytes_max: 16 * 1024,
+            stream_requests_max: 4_096,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What the transports share: the ports, and what is done with them.
+
+use std::sync::Arc;
+
+use switchboard_core::{
+    Error, Millis, Result, Tenant,
+    ingest::{self, Entry, Ledger, Receipt, Recording},
+    store::Store,
+    time::Clock,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{limits::Limits, telemetry::Metrics};
+
+/// The ports of a node, chosen once when it starts.
+#[derive(Clone, Debug)]
+pub struct Ports {
+    /// Where keys are recorded.
+    pub ledger: Arc<dyn Ledger>,
+    /// How the store is that is behind the ports.
+    pub store: Arc<dyn Store>,
+    /// What tells the time; never backwards.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A node on its ports. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) ports: Ports,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) limits: Limits,
+    /// Cancelled when the node drains: long answers then come to their end.
+    pub(crate) draining: CancellationToken,
+}
+
+/// A batch on its way, and when it was taken.
+pub(crate) struct Ingesting {
+    pub(crate) recording: Recording,
+    pub(crate) at: Millis,
+}
+
+/// Receipts, and when their requests were processed.
+pub(crate) struct Ingested {
+    pub(crate) receipts: Vec<Receipt>,
+    pub(crate) at: Millis,
+}
+
+impl Node {
+    /// Hands entries to the ledger; they have their place when this returns.
+    pub(crate) fn start_ingest(&self, entries: Vec<Entry>) -> Ingesting {
+        let at = self.ports.clock.now();
+        Ingesting { recording: self.ports.ledger.record(entries), at }
+    }
+
+    /// Records one key.
+    pub(crate) async fn ingest(&self, tenant: Tenant, key: &str) -> Result<(Receipt, Millis)> {
+        let key = key.parse().inspect_err(|_| self.metrics.rejected(1))?;
+        let Ingested { receipts, at } = self.record(vec![Entry { tenant, key }]).await?;
+        match receipts[..] {
+            [receipt] => Ok((receipt, at)),
+            _ => Err(Error::new(
+                switchboard_core::Code::Internal,
+                "the ledger gave another number of receipts than entries",
+            )),
+        }
+    }
+
+    /// Records a batch of one tenant's keys: all or none.
+    pub(crate) async fn ingest_batch<K: AsRef<str>>(
+        &self,
+        tenant: Tenant,
+        keys: &[K],
+    ) -> Result<Ingested> {
+        let rejected = |_: &Error| self.metrics.rejected(keys.len() as u64);
+        let entries = ingest::entries(tenant, keys).inspect_err(rejected)?;
+        self.record(entries).await
+    }
+
+    async fn record(&self, entries: Vec<Entry>) -> Result<Ingested> {
+        let Ingesting { recording, at } = self.start_ingest(entries);
+        let receipts = recording.await?;
+        self.count(&receipts);
+        Ok(Ingested { receipts, at })
+    }
+
+    /// Counts what the ledger said.
+    pub(crate) fn count(&self, receipts: &[Receipt]) {
+        let new = receipts.iter().filter(|receipt| receipt.new).count() as u64;
+        let all = receipts.len() as u64;
+        self.metrics.ingested(new, all - new);
+        self.metrics.batch(all);
+    }
+}

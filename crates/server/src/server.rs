@@ -1,0 +1,158 @@
+//! A node on its sockets, from the first request to the last.
+
+use std::{
+    fmt,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::Router;
+use futures_util::FutureExt as _;
+use switchboard_core::Error;
+use tokio::{net::TcpListener, time};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Addresses, Limits, Listeners, Ports, accept,
+    connection::Connections,
+    grpc, http,
+    node::Node,
+    tasks::{Kind, Tasks, Unfinished},
+    telemetry::{self, Metrics},
+};
+
+/// The connections that the admin listener takes at once.
+const ADMIN_CONNECTIONS_MAX: usize = 64;
+
+/// How often the lag of the event loop is measured.
+const LAG: Duration = Duration::from_millis(500);
+
+/// A node, bound and ready to run.
+#[derive(Debug)]
+pub struct Server {
+    node: Node,
+    listeners: Listeners,
+}
+
+/// Why a node ended other than in good order.
+#[derive(Debug)]
+pub enum Stopped {
+    /// The store failed. Nothing was acknowledged since.
+    Store(Error),
+    /// A part that the node can't do without ended by itself.
+    Defect,
+    /// Some work did not end in time.
+    Unfinished(Unfinished),
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Defect => f.write_str("a part of the node ended by itself; the log says which"),
+            Self::Unfinished(unfinished) => unfinished.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+impl Server {
+    /// A node on these ports and sockets.
+    pub fn new(ports: Ports, metrics: Arc<Metrics>, limits: Limits, listeners: Listeners) -> Self {
+        let node = Node { ports, metrics, limits, draining: CancellationToken::new() };
+        Self { node, listeners }
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.listeners.addresses()
+    }
+
+    /// Serves until `stop` is cancelled, then drains: not ready, no new connections, what has begun
+    /// is finished, for at most `grace`. The admin listener answers till the end.
+    ///
+    /// # Errors
+    ///
+    /// [`Stopped`]: the store failed, or work was left behind.
+    pub async fn run(self, stop: CancellationToken, grace: Duration) -> Result<(), Stopped> {
+        let Self { node, listeners } = self;
+        let Listeners { main, admin, .. } = listeners;
+        // Cancelled when an essential task ends.
+        let broken = CancellationToken::new();
+        let part = || Tasks::new(broken.clone());
+        let (accepting, connections, background) = (part(), part(), part());
+
+        let (grpc, health) = grpc::routes(&node);
+        let routes = http::routes(&node).merge(grpc);
+        serve(&node, "main", main, routes, node.limits.connections_max, &accepting, &connections);
+        let (store, draining) = (Arc::clone(&node.ports.store), node.draining.clone());
+        let routes = telemetry::admin(Arc::clone(&node.metrics), store, draining);
+        serve(&node, "admin", admin, routes, ADMIN_CONNECTIONS_MAX, &background, &background);
+        background.spawn(Kind::Essential, "health", |stop| health.run(stop));
+        let metrics = Arc::clone(&node.metrics);
+        background.spawn(Kind::Essential, "lag", |stop| watch_lag(metrics, stop));
+
+        let failed = tokio::select! {
+            () = stop.cancelled() => None,
+            () = broken.cancelled() => Some(Stopped::Defect),
+            error = node.ports.store.failed() => Some(Stopped::Store(error)),
+        };
+        tracing::info!("draining");
+        node.draining.cancel();
+        let deadline = time::Instant::now() + grace;
+        let mut unfinished = 0;
+        for part in [accepting, connections] {
+            let left = deadline.saturating_duration_since(time::Instant::now());
+            unfinished += part.drain(left).await.map_or_else(|Unfinished(count)| count, |()| 0);
+        }
+        // Who asks how the node is may hold a connection open: nobody waits for him.
+        let _ = background.drain(Duration::from_millis(100)).await;
+        match failed {
+            Some(failed) => Err(failed),
+            None if unfinished == 0 => Ok(()),
+            None => Err(Stopped::Unfinished(Unfinished(unfinished))),
+        }
+    }
+}
+
+/// Accepts on a listener, and serves each connection on a task of its own.
+fn serve(
+    node: &Node,
+    name: &'static str,
+    listener: TcpListener,
+    router: Router,
+    places: usize,
+    accepting: &Tasks,
+    connections: &Tasks,
+) {
+    let serving = Connections::new(router, &node.limits);
+    let metrics = Arc::clone(&node.metrics);
+    let connections = connections.clone();
+    accepting.spawn(Kind::Essential, name, move |stop| {
+        let counted = Arc::clone(&metrics);
+        accept::accept(listener, places, metrics, stop, move |stream, place| {
+            let (serving, metrics) = (serving.clone(), Arc::clone(&counted));
+            connections.spawn(Kind::Ordinary, "connection", move |stop| async move {
+                let _held = (place, metrics.connection());
+                let served = AssertUnwindSafe(serving.serve(stream, stop)).catch_unwind().await;
+                if served.is_err() {
+                    metrics.panicked();
+                    tracing::error!("a connection panicked and was closed");
+                }
+            });
+        })
+    });
+}
+
+/// Measures how late a timer fires: what no other number shows so well is a busy event loop.
+async fn watch_lag(metrics: Arc<Metrics>, stop: CancellationToken) {
+    loop {
+        let began = Instant::now();
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = time::sleep(LAG) => metrics.event_loop_lag(began.elapsed().saturating_sub(LAG)),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! From options to a store.
+
+use std::sync::Arc;
+
+use switchboard_core::store::Observer;
+use switchboard_embedded::{Embedded, disk::LocalDisk};
+
+use crate::{Failure, command::serve::Options};
+
+const MIB: usize = 1024 * 1024;
+
+/// Opens the store that the options name.
+///
+/// # Errors
+///
+/// A sentence that says what to do: another process has the directory, it is damaged, or the store
+/// is not one that this program has.
+pub(crate) async fn open(
+    options: &Options,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<Embedded>, Failure> {
+    if options.store != "embedded" {
+        return Err(Failure::usage(format!(
+            "there is no store {:?}: this program has embedded, a directory of this machine",
+            options.store
+        )));
+    }
+    let folder = options.data_dir.clone();
+    let mut entropy = [0; 8];
+    getrandom::fill(&mut entropy)
+        .map_err(|error| Failure::failed(format!("the machine gives no random number: {error}")))?;
+    let options = switchboard_embedded::Options {
+        segment_bytes: options.log_segment_mib as usize * MIB,
+        ingest_memory_bytes: options.ingest_memory_mib as usize * MIB,
+        flush_keys: options.checkpoint_keys.max(1) as usize,
+        entropy: u64::from_le_bytes(entropy),
+        ..switchboard_embedded::Options::default()
+    };
+    let opened = tokio::task::spawn_blocking(move || {
+        let disk = LocalDisk::open(&folder).map_err(|error| error.to_string())?;
+        Embedded::open(Arc::new(disk), &options, observer).map_err(|error| error.chain())
+    });
+    match opened.await {
+        Ok(opened) => opened.map(Arc::new).map_err(Failure::failed),
+        Err(_) => Err(Failure::failed("a defect: the store panicked while it was opened")),
+    }
+}
