@@ -1,2 +1,43 @@
-//! To come.
-fn main() {}
+//! Everything a developer runs: `cargo xtask test` is every test and every lint, and what CI runs.
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "a tool for developers")]
+
+mod needs;
+mod steps;
+mod tally;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask test     every test and lint; installs what the tests need where it can
+       cargo xtask lint     the lints alone";
+
+fn main() -> ExitCode {
+    let steps = match std::env::args().nth(1).as_deref() {
+        Some("test") => match needs::meet() {
+            Ok(()) => [steps::LINTS, steps::TESTS].concat(),
+            Err(missing) => {
+                eprintln!("{missing}");
+                return ExitCode::FAILURE;
+            }
+        },
+        Some("lint") => steps::LINTS.to_vec(),
+        Some("help") => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match steps::run(&steps) {
+        Ok(closing) => {
+            println!("{closing}");
+            ExitCode::SUCCESS
+        }
+        Err(failed) => {
+            eprintln!("{failed}");
+            ExitCode::FAILURE
+        }
+    }
+}

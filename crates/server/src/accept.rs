@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::Metrics;
 
-/// How long the loop rests after an error, at first and at most. What fails is mostly a want of file
-/// descriptors, which trying at once does not mend.
+/// How long the loop rests after an error, at first and at most. What fails is mostly a want of
+/// file descriptors, which trying at once does not mend.
 const REST_MIN: Duration = Duration::from_millis(10);
 const REST_MAX: Duration = Duration::from_secs(1);
 

@@ -1,8 +1,8 @@
 //! Who calls, and for which tenant.
 //!
 //! The only place that makes a [`Tenant`] of what a request says. Today every node is open: whoever
-//! reaches it may speak for any tenant, which is why it listens on loopback only. Credentials will be
-//! checked here, and nowhere else.
+//! reaches it may speak for any tenant, which is why it listens on loopback only. Credentials will
+//! be checked here, and nowhere else.
 
 use switchboard_core::{Result, Tenant};
 

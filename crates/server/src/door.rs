@@ -123,7 +123,8 @@ impl Entrance {
                 tracing::error!(capability, operation, transport, error = %error_chain, "failed");
             }
             _ => {
-                tracing::debug!(capability, operation, transport, %code, error = %error_chain, "refused");
+                let error = error_chain;
+                tracing::debug!(capability, operation, transport, %code, %error, "refused");
             }
         }
     }

@@ -128,7 +128,9 @@ async fn one(
     path = "/v1/tenants/{tenant}/ingest/batch",
     tag = "ingest",
     operation_id = "ingest_batch",
-    params(("tenant" = String, Path, description = "Whose keys they are: 1 to 64 of `A-Za-z0-9._-`")),
+    params(
+        ("tenant" = String, Path, description = "Whose keys they are: 1 to 64 of `A-Za-z0-9._-`"),
+    ),
     request_body = Batch,
     responses(
         (status = 200, description = "All recorded, now or earlier", body = RecordedBatch),

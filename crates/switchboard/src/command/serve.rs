@@ -57,11 +57,19 @@ pub(crate) struct Options {
     drain_seconds: u64,
 
     /// The longest body of a request and the longest gRPC message, in bytes.
-    #[arg(long, env = "SWITCHBOARD_BODY_BYTES_MAX", default_value_t = Limits::default().body_bytes_max)]
+    #[arg(
+        long,
+        env = "SWITCHBOARD_BODY_BYTES_MAX",
+        default_value_t = Limits::default().body_bytes_max
+    )]
     body_bytes_max: usize,
 
     /// Open connections to the main listener; more wait to be accepted.
-    #[arg(long, env = "SWITCHBOARD_CONNECTIONS_MAX", default_value_t = Limits::default().connections_max)]
+    #[arg(
+        long,
+        env = "SWITCHBOARD_CONNECTIONS_MAX",
+        default_value_t = Limits::default().connections_max
+    )]
     connections_max: usize,
 
     /// Requests at once on one HTTP/2 connection.
