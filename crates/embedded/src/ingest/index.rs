@@ -45,10 +45,10 @@ impl Index {
         let shard = |_| Shard { pairs: HashTable::with_capacity(entries / SHARDS), complete: fits };
         let shards = (0..SHARDS).map(shard).collect();
         let mut index = Self { shards, runs, shard_bytes_max: memory_bytes / SHARDS, bytes: 0 };
+        index.bytes = index.shards.iter().map(|shard| shard.pairs.allocation_size()).sum();
         if fits {
             set.for_each(|pair| index.insert(pair.slot, pair.id))?;
         }
-        index.bytes = index.shards.iter().map(|shard| shard.pairs.allocation_size()).sum();
         Ok(index)
     }
 
