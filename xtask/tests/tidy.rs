@@ -134,6 +134,29 @@ fn links_between_documents_lead_somewhere() {
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
+#[test]
+fn dashboards_alerts_and_documents_name_metrics_that_exist() {
+    let exported = fs::read_to_string(root().join("docs/reference/metrics.md")).unwrap();
+    let mut wrong = String::new();
+    for path in files("deploy/*").into_iter().chain(["docs/operations.md".to_owned()]) {
+        let text = fs::read_to_string(root().join(&path)).unwrap();
+        let word =
+            |c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == ':');
+        for name in text.split(word).filter(|name| {
+            // A rule of ours has colons in its name, crates have no unit.
+            let ours = name.starts_with("switchboard_") || name.starts_with("process_");
+            ours && !name.contains(':') && !name.ends_with('_') && *name != "switchboard_server"
+        }) {
+            let base = ["_bucket", "_count", "_sum"].iter().find_map(|end| name.strip_suffix(end));
+            let known = |name: &str| exported.contains(&format!("`{name}`"));
+            if !known(name) && !base.is_some_and(known) {
+                writeln!(wrong, "{path}: {name} is not in docs/reference/metrics.md").unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }

@@ -136,6 +136,8 @@ impl Engine {
         let write = || -> Result<(), redb::Error> {
             let mut transaction = database.begin_write()?;
             transaction.set_durability(Durability::Immediate)?;
+            // Opening after a crash then reads what changed, not the whole file.
+            transaction.set_quick_repair(true);
             change(&transaction)?;
             transaction.commit()?;
             Ok(())
