@@ -1,0 +1,9 @@
+//! A server in this process, on free ports, over the simplest ledger: what its transports promise.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a suite of tests")]
+
+mod connections;
+mod drain;
+mod grpc;
+mod node;
+mod rest;
+mod stream;
