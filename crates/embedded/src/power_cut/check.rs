@@ -56,7 +56,9 @@ pub(super) fn check(image: &Image, expected: &Expected<'_>, twice: bool) -> Resu
                     return Err(format!("{entry:?} got id {id} where {next} is next"));
                 }
             } else if !ids.insert(id) || keys < id {
-                return Err(format!("{entry:?} has id {id}, of {keys}, some not for the first time"));
+                return Err(format!(
+                    "{entry:?} has id {id}, of {keys}, some not for the first time"
+                ));
             }
         }
     }

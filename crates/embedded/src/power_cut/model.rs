@@ -15,12 +15,28 @@ pub(super) struct Image {
 /// One thing that happened.
 #[derive(Clone, Debug)]
 pub(super) enum Op {
-    Write { file: usize, at: usize, bytes: Vec<u8> },
-    SetLen { file: usize, len: usize },
-    Sync { file: usize },
-    CreateFolder { name: String },
-    Name { folder: String, change: Name },
-    SyncFolder { folder: String },
+    Write {
+        file: usize,
+        at: usize,
+        bytes: Vec<u8>,
+    },
+    SetLen {
+        file: usize,
+        len: usize,
+    },
+    Sync {
+        file: usize,
+    },
+    CreateFolder {
+        name: String,
+    },
+    Name {
+        folder: String,
+        change: Name,
+    },
+    SyncFolder {
+        folder: String,
+    },
     /// Entries were acknowledged with these ids.
     Acked(Vec<(switchboard_core::ingest::Entry, u64)>),
 }
