@@ -57,7 +57,7 @@ impl Layout {
     }
 
     fn header(self, number: u64) -> SegmentHeader {
-        SegmentHeader { number, salt: self.draw(number) }
+        SegmentHeader { number, salt: self.draw(number), len: self.segment_bytes as u64 }
     }
 
     /// A seed for whatever else needs one, once in the life of a data directory.
@@ -89,8 +89,13 @@ pub(crate) fn exists(disk: &dyn Disk) -> bool {
 
 /// Whether any record was ever written to the log.
 pub(crate) fn holds_records(disk: &dyn Disk) -> Result<bool, Error> {
-    let mut any = false;
-    recover::read(disk, Position::default(), |_, _| {
+    let names = disk.list(segment::FOLDER)?;
+    // A second segment is made only once the store is there.
+    let mut any = names.iter().filter_map(|name| segment::number(name)).any(|number| number != 1);
+    if any {
+        return Ok(true);
+    }
+    recover::read(disk, Position { sequence: 0, segment: 1 }, |_, _| {
         any = true;
         Ok(())
     })?;

@@ -53,6 +53,8 @@ pub(crate) fn open(
     let began = Instant::now();
     let (log, torn_bytes) =
         Log::open(Arc::clone(&disk), layout, known.position, |_, payload| ledger.replay(payload))?;
+    // Only now: a directory that can't be opened stays as it is.
+    runs.remove_unknown()?;
     observer.recovered("replay", began.elapsed());
     tracing::info!(
         keys = ledger.keys(),
@@ -79,8 +81,8 @@ pub(crate) fn open(
 /// Makes an empty store. The engine's file comes last and whole: where there is none, nothing was
 /// ever acknowledged.
 fn create(disk: &dyn Disk, layout: Layout) -> Result<(), Error> {
-    if log::exists(disk) && log::holds_records(disk)? {
-        let what = "there is a log, but not the engine's file that belongs to it";
+    if Runs::any(disk) || log::exists(disk) && log::holds_records(disk)? {
+        let what = "engine.redb is missing, but there is what belongs to it";
         return Err(Error::Corrupt(what.to_owned()));
     }
     Runs::create(disk)?;

@@ -36,7 +36,13 @@ impl Runs {
         Ok(disk.sync_folder("")?)
     }
 
-    /// Opens the files with these numbers, which hold the ids up to `flushed_id`; removes others.
+    /// Whether there are any files.
+    pub(crate) fn any(disk: &dyn Disk) -> bool {
+        let names = disk.list(run::FOLDER).unwrap_or_default();
+        names.iter().any(|name| run::number(name).is_some())
+    }
+
+    /// Opens the files with these numbers, which hold the ids up to `flushed_id`.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         numbers: &[u64],
@@ -44,11 +50,6 @@ impl Runs {
         filter_bytes_max: u64,
     ) -> Result<Self, Error> {
         let wanted: BTreeSet<u64> = numbers.iter().copied().collect();
-        for name in disk.list(run::FOLDER)? {
-            if !run::number(&name).is_some_and(|number| wanted.contains(&number)) {
-                disk.remove(&format!("{}/{name}", run::FOLDER))?;
-            }
-        }
         let runs = wanted.iter().map(|&number| Run::open(&*disk, number).map(Arc::new));
         let runs = runs.collect::<Result<Vec<_>, _>>()?;
         let opened = Self { disk, set: Mutex::default(), filter_bytes_max };
@@ -59,6 +60,17 @@ impl Runs {
         }
         opened.publish(set);
         Ok(opened)
+    }
+
+    /// Removes what a write that did not end, or was not counted, left in the folder.
+    pub(crate) fn remove_unknown(&self) -> Result<(), Error> {
+        let known = self.get().numbers();
+        for name in self.disk.list(run::FOLDER)? {
+            if !run::number(&name).is_some_and(|number| known.contains(&number)) {
+                self.disk.remove(&format!("{}/{name}", run::FOLDER))?;
+            }
+        }
+        Ok(())
     }
 
     /// The files now.

@@ -1,7 +1,8 @@
 //! The bytes of the log: a header for each segment, and records.
 //!
 //! ```text
-//! segment   "SWBLOG01" | number u64 | salt u64 | 0 u32 | crc u32 | 32 bytes of 0     (64 bytes)
+//! segment   "SWBLOG01" | number u64 | salt u64 | length of the file u64 | 0 u32 | crc u32
+//!           | 24 bytes of 0                                                            (64 bytes)
 //! record    length u32 | crc u32 | sequence u64 | payload | zeros up to a multiple of 8
 //! ```
 //!
@@ -25,6 +26,8 @@ const MAGIC: &[u8; 8] = b"SWBLOG01";
 pub(super) struct SegmentHeader {
     pub(super) number: u64,
     pub(super) salt: u64,
+    /// How long the segment is, in bytes: one that was cut off is known by it.
+    pub(super) len: u64,
 }
 
 impl SegmentHeader {
@@ -33,13 +36,15 @@ impl SegmentHeader {
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..16].copy_from_slice(&self.number.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.salt.to_le_bytes());
-        let crc = crc32c::crc32c(&bytes[..28]);
-        bytes[28..32].copy_from_slice(&crc.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.len.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..36]);
+        bytes[36..40].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
     pub(super) fn from_bytes(bytes: &[u8; SEGMENT_HEADER]) -> Option<Self> {
-        let header = Self { number: u64_at(bytes, 8)?, salt: u64_at(bytes, 16)? };
+        let [number, salt, len] = [u64_at(bytes, 8)?, u64_at(bytes, 16)?, u64_at(bytes, 24)?];
+        let header = Self { number, salt, len };
         (header.to_bytes() == *bytes).then_some(header)
     }
 }
@@ -129,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_segment_header_comes_back() {
-        let header = SegmentHeader { number: 3, salt: 9 };
+        let header = SegmentHeader { number: 3, salt: 9, len: 4096 };
         assert_eq!(SegmentHeader::from_bytes(&header.to_bytes()), Some(header));
         assert_eq!(SegmentHeader::from_bytes(&[0; SEGMENT_HEADER]), None);
     }

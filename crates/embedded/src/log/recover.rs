@@ -44,7 +44,9 @@ pub(super) fn read(
     mut apply: impl FnMut(u64, &[u8]) -> Result<(), Error>,
 ) -> Result<Found, Error> {
     let mut reader = Reader { from, next: None, end: None, bad: None, unused: Vec::new() };
-    for number in numbers(disk)? {
+    let numbers = numbers(disk)?;
+    check_complete(&numbers, from)?;
+    for number in numbers {
         let (segment, bytes) = Segment::open(disk, number)?.map_err(Error::Corrupt)?;
         reader.segment(segment, bytes, &mut apply)?;
     }
@@ -65,11 +67,27 @@ fn numbers(disk: &dyn Disk) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
+/// Segments are made one after the other: from the one of the position on, none may be missing.
+/// Those before it may be gone in part.
+fn check_complete(numbers: &[u64], from: Position) -> Result<(), Error> {
+    let mut expected = from.segment;
+    for &number in numbers.iter().filter(|&&number| from.segment <= number) {
+        if number != expected {
+            break;
+        }
+        expected += 1;
+    }
+    if expected == from.segment || numbers.last().is_some_and(|&last| expected <= last) {
+        return Err(Error::Corrupt(format!("{} is missing", segment::path(expected))));
+    }
+    Ok(())
+}
+
 struct Reader {
     from: Position,
     /// The sequence expected next, once one was seen.
     next: Option<u64>,
-    /// The last segment with a record, or the first one without.
+    /// The last segment that was in use.
     end: Option<(Segment, Vec<u8>)>,
     /// Where the first bytes that are no record stand, if any were met.
     bad: Option<(u64, usize)>,
@@ -90,7 +108,10 @@ impl Reader {
     ) -> Result<(), Error> {
         let (number, salt) = (segment.header.number, segment.header.salt);
         let begun = bytes[SEGMENT_HEADER..].iter().any(|&byte| byte != 0);
-        if begun && let Some((bad, byte)) = self.bad {
+        // The position's segment was in use, even if nothing was written to it: it may have been
+        // taken for a batch that then held repeats alone.
+        let used = begun || number <= self.from.segment;
+        if used && let Some((bad, byte)) = self.bad {
             let (bad, path) = (segment::path(bad), segment::path(number));
             return Err(Error::Corrupt(format!("{bad} is damaged at byte {byte}, before {path}")));
         }
@@ -114,8 +135,8 @@ impl Reader {
             }
             self.bad = Some((number, segment.end));
         }
-        // Go on in the last segment that holds anything; later ones were only prepared.
-        if begun || self.end.is_none() {
+        // Go on in the last segment that was in use; later ones were only prepared.
+        if used {
             self.end = Some((segment, bytes));
         } else {
             self.unused.push(number);
@@ -160,10 +181,6 @@ impl Reader {
         let Some((segment, bytes)) = self.end else {
             return Err(Error::Corrupt("the log has no segment".to_owned()));
         };
-        if segment.header.number < self.from.segment {
-            let missing = segment::path(self.from.segment);
-            return Err(Error::Corrupt(format!("{missing} is missing")));
-        }
         let torn = rest(&bytes, segment.end);
         let torn_bytes = torn.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
         segment.clear_tail(&bytes)?;

@@ -84,6 +84,10 @@ impl Segment {
         file.read_at(&mut bytes, 0)?;
         let header = bytes.first_chunk().and_then(SegmentHeader::from_bytes);
         match header {
+            Some(header) if header.number == number && header.len != len as u64 => {
+                let (path, stated) = (path(number), header.len);
+                Ok(Err(format!("{path} has {len} bytes, it was made with {stated}")))
+            }
             Some(header) if header.number == number => {
                 Ok(Ok((Self { file, header, end: SEGMENT_HEADER, len }, bytes)))
             }
