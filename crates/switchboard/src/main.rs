@@ -1,42 +1,81 @@
-//! The program.
+//! Switchboard: the program. Options, the only clock, wiring, and the command line.
 
 mod clock;
 mod command;
+mod config;
 mod output;
 mod store;
 
-use clap::Parser;
-use std::process::ExitCode;
+use std::{fmt, process::ExitCode};
 
+use clap::{Parser, Subcommand};
+
+/// Allocates faster than the system's for many small requests on several threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Why a command did not do what it should, and what the process ends with.
+/// The back end of a messaging product in one program.
+#[derive(Debug, Parser)]
+#[command(name = "switchboard", version, max_term_width = 100)]
+struct Cli {
+    /// A TOML file with options of the command, under the names of the flags with `_` for `-`.
+    #[arg(long, env = "SWITCHBOARD_CONFIG", value_name = "FILE", global = true)]
+    config: Option<std::path::PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(command::serve::Options),
+    Ingest(command::ingest::Options),
+    Call(command::call::Options),
+    /// Drive a running node and print throughput and a latency histogram.
+    #[command(subcommand)]
+    Bench(command::bench::Bench),
+}
+
+/// Why a command did not do what it should, in one line that says what to do.
 #[derive(Debug)]
 pub(crate) struct Failure {
     message: String,
     code: u8,
 }
+
 impl Failure {
+    /// It failed.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self { message: message.into(), code: 1 }
     }
+
+    /// It was used wrongly; nothing was done.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { message: message.into(), code: 2 }
     }
 }
 
-#[derive(Parser)]
-enum Cli {
-    Serve(command::serve::Options),
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
 }
 
 fn main() -> ExitCode {
-    let Cli::Serve(options) = Cli::parse();
-    match command::serve::run(&options) {
+    let cli = match config::load::<Cli>(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let outcome = match &cli.command {
+        Command::Serve(options) => command::serve::run(options),
+        Command::Ingest(options) => command::ingest::run(options),
+        Command::Call(options) => command::call::run(options),
+        Command::Bench(command::bench::Bench::Ingest(options)) => command::bench::run(options),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{}", failure.message);
+            output::complain(&failure);
             ExitCode::from(failure.code)
         }
     }

@@ -1,10 +1,39 @@
 //! The only place that prints.
+#![expect(clippy::print_stderr, reason = "this is the one place")]
+
+use std::{
+    fmt,
+    io::{self, Write as _},
+};
+
 use crate::Failure;
-use std::{fmt, io::Write as _};
-/// Prints a line to standard output.
+
+/// Prints a line to standard output, at once. A reader who has heard enough is no error.
 pub(crate) fn line(line: fmt::Arguments<'_>) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}")
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::failed(error.to_string()))
+    let mut out = io::stdout().lock();
+    told(writeln!(out, "{line}").and_then(|()| out.flush()))
+}
+
+/// Prints many lines to standard output.
+pub(crate) fn lines(text: &[u8]) -> Result<(), Failure> {
+    told(io::stdout().lock().write_all(text))
+}
+
+fn told(written: io::Result<()>) -> Result<(), Failure> {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::failed(format!("can't write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says why a command failed.
+pub(crate) fn complain(failure: &Failure) {
+    eprintln!("{failure}");
+}
+
+/// Tells a person something beside the result.
+pub(crate) fn note(note: fmt::Arguments<'_>) {
+    eprintln!("{note}");
 }

@@ -1,0 +1,54 @@
+//! Why a call did not do what it should.
+
+use tonic_types::StatusExt as _;
+
+/// What a node said, or why it could not be asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    code: String,
+    message: String,
+}
+
+impl Error {
+    pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into() }
+    }
+
+    /// What a program can tell errors apart by: `invalid_key`, `unavailable` and so on, as REST
+    /// names them.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// Whether trying again can help. Every write can be repeated, so it is always safe.
+    pub fn is_unavailable(&self) -> bool {
+        self.code == "unavailable" || self.code == "too_many_requests"
+    }
+}
+
+impl From<tonic::Status> for Error {
+    fn from(status: tonic::Status) -> Self {
+        let info = status.get_details_error_info();
+        let code = info.filter(|info| info.domain == "switchboard").map(|info| info.reason);
+        let code = code.unwrap_or_else(|| {
+            // Not from a node of ours: a transport that broke, or something in between.
+            let code = match status.code() {
+                tonic::Code::Unavailable | tonic::Code::Cancelled | tonic::Code::Unknown => {
+                    "unavailable"
+                }
+                tonic::Code::DeadlineExceeded => "unavailable",
+                tonic::Code::InvalidArgument => "invalid_request",
+                tonic::Code::ResourceExhausted => "too_many_requests",
+                tonic::Code::NotFound | tonic::Code::Unimplemented => "not_found",
+                _ => "internal",
+            };
+            code.to_owned()
+        });
+        let message = match (status.message(), std::error::Error::source(&status)) {
+            (message, None) => message.to_owned(),
+            (message, Some(source)) => format!("{message}: {source}"),
+        };
+        Self { code, message }
+    }
+}

@@ -1,0 +1,76 @@
+//! Trying again: growing pauses with full jitter.
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    time::Duration,
+};
+
+use tokio::time::{self, Instant};
+
+use crate::Error;
+
+/// The first pause is up to this long, and each may be twice as long as the one before.
+const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Calls until there is an answer, an error that trying again does not mend, or no time left.
+pub(crate) async fn until<T>(
+    timeout: Duration,
+    mut call: impl AsyncFnMut() -> Result<T, tonic::Status>,
+) -> Result<T, Error> {
+    let deadline = Instant::now() + timeout;
+    let mut pause = PAUSE;
+    loop {
+        let error = match time::timeout_at(deadline, call()).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(status)) => Error::from(status),
+            Err(_) => {
+                let what = format!("there was no answer in {timeout:?}: repeat the call");
+                return Err(Error::new("unavailable", what));
+            }
+        };
+        // Full jitter: clients that failed together do not come back together (AWS Architecture
+        // Blog, "Exponential Backoff and Jitter").
+        let wait = pause.mul_f64(random());
+        if !error.is_unavailable() || deadline <= Instant::now() + wait {
+            return Err(error);
+        }
+        time::sleep(wait).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+}
+
+/// From 0 to 1. The hasher's keys are random, which is all that is needed here.
+fn random() -> f64 {
+    let bits = RandomState::new().hash_one(0);
+    f64::from(u32::try_from(bits >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_can_be_mended_is_tried_again_and_nothing_else() {
+        let mut tries = 0;
+        let answer = until(Duration::from_secs(30), async || {
+            tries += 1;
+            if tries < 4 { Err(tonic::Status::unavailable("full")) } else { Ok(tries) }
+        });
+        assert_eq!(answer.await, Ok(4));
+
+        let mut tries = 0;
+        let refused: Result<(), _> = until(Duration::from_secs(30), async || {
+            tries += 1;
+            Err(tonic::Status::invalid_argument("no key"))
+        })
+        .await;
+        assert_eq!((refused.unwrap_err().code(), tries), ("invalid_request", 1));
+
+        let began = Instant::now();
+        let refused: Result<(), _> =
+            until(Duration::from_secs(3), async || Err(tonic::Status::unavailable("full"))).await;
+        assert_eq!(refused.unwrap_err().code(), "unavailable");
+        assert!(began.elapsed() <= Duration::from_secs(3));
+    }
+}
