@@ -63,14 +63,20 @@ impl Run {
         pairs: impl Iterator<Item = Result<Pair, Error>>,
     ) -> Result<Self, Error> {
         let preparing = format!("{FOLDER}/{number:012}.tmp");
-        let mut writer = Writer::new(disk.create(&preparing)?, number, count);
-        for pair in pairs {
-            writer.push(pair?)?;
-        }
-        let run = writer.finish()?;
-        disk.rename(&preparing, &path(number))?;
-        disk.sync_folder(FOLDER)?;
-        Ok(run)
+        let write = || {
+            let mut writer = Writer::new(disk.create(&preparing)?, number, count);
+            for pair in pairs {
+                writer.push(pair?)?;
+            }
+            let run = writer.finish()?;
+            disk.rename(&preparing, &path(number))?;
+            disk.sync_folder(FOLDER)?;
+            Ok(run)
+        };
+        write().inspect_err(|_| {
+            // It may be the disk that is full. Best effort: the next start removes what is left.
+            let _ = disk.remove(&preparing);
+        })
     }
 
     /// Opens a file that was written.

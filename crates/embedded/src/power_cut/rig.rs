@@ -51,6 +51,15 @@ pub(super) struct Story {
     pub(super) sent: Vec<Entry>,
     /// The last id of every batch that was ever sent.
     pub(super) ends: Vec<u64>,
+    /// Whether the power is cut at the end alone.
+    pub(super) at_end: bool,
+}
+
+impl Story {
+    /// Leaves out the cuts: only what is left at the end is of interest.
+    pub(super) fn settle(&mut self) {
+        self.at_end = true;
+    }
 }
 
 /// The store.
