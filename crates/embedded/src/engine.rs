@@ -7,7 +7,10 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
@@ -66,7 +69,9 @@ impl Engine {
     /// Makes an empty one, whole or not at all.
     pub(crate) fn create(disk: &dyn Disk, seed: u64, position: Position) -> Result<(), Error> {
         let file = disk.create(PREPARING)?;
-        let database = open(Arc::clone(&file))?;
+        let failed = Arc::new(AtomicBool::new(false));
+        let backend = Backend { file: Arc::clone(&file), failed: Arc::clone(&failed) };
+        let database = open_backend(backend)?;
         let write = || -> Result<(), redb::Error> {
             let transaction = database.begin_write()?;
             {
@@ -83,7 +88,11 @@ impl Engine {
             Ok(())
         };
         write().map_err(EngineError)?;
+        // Closing writes and syncs too, and doesn't say that it failed.
         drop(database);
+        if failed.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the engine's file could not be closed").into());
+        }
         file.sync()?;
         disk.rename(PREPARING, FILE)?;
         Ok(disk.sync_folder("")?)
@@ -165,7 +174,11 @@ fn replace_runs(transaction: &redb::WriteTransaction, numbers: &[u64]) -> Result
 }
 
 fn open(file: Arc<dyn File>) -> Result<Database, Error> {
-    let opened = Database::builder().set_cache_size(CACHE).create_with_backend(Backend(file));
+    open_backend(Backend { file, failed: Arc::default() })
+}
+
+fn open_backend(backend: Backend) -> Result<Database, Error> {
+    let opened = Database::builder().set_cache_size(CACHE).create_with_backend(backend);
     Ok(opened.map_err(EngineError)?)
 }
 
@@ -198,27 +211,38 @@ fn known(database: &Database) -> Result<Result<Known, Error>, redb::Error> {
 
 /// A file as the engine wants it.
 #[derive(Debug)]
-struct Backend(Arc<dyn File>);
+struct Backend {
+    file: Arc<dyn File>,
+    /// Whether any change failed.
+    failed: Arc<AtomicBool>,
+}
+
+impl Backend {
+    fn note(&self, done: io::Result<()>) -> io::Result<()> {
+        self.failed.fetch_or(done.is_err(), Ordering::Relaxed);
+        done
+    }
+}
 
 impl redb::StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.0.len()
+        self.file.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(out, offset)
+        self.file.read_at(out, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.note(self.file.set_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
         // Whatever the reason, a full disk included: it must not be tried again.
-        self.0.sync().map_err(io::Error::other)
+        self.note(self.file.sync().map_err(io::Error::other))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_at(data, offset)
+        self.note(self.file.write_at(data, offset))
     }
 }

@@ -28,7 +28,7 @@ fn holds_all(rig: &Rig) {
 #[test]
 fn a_full_disk_refuses_what_is_new_and_answers_what_is_known() {
     let mut rig = Rig::fresh();
-    let entries: Vec<_> = (0..1000).map(|key| entry(0, key)).collect();
+    let entries: Vec<_> = (0..2000).map(|key| entry(0, key)).collect();
     rig.commit(&[&entries[..150]]);
     // The next segment is there already; the one after it can't be made.
     rig.disk.set_free(SEGMENT - 1);
