@@ -7,6 +7,7 @@
 
 use std::{
     io,
+    panic::{self, AssertUnwindSafe},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -100,12 +101,14 @@ impl Engine {
 
     /// Opens it where its last checkpoint left it.
     pub(crate) fn open(disk: Arc<dyn Disk>) -> Result<(Self, Known), Error> {
-        let database = open(disk.open(FILE)?)?;
-        let known = known(&database).map_err(EngineError)?;
-        match known {
-            Ok(known) => Ok((Self { disk, database: Mutex::new(Some(database)) }, known)),
-            Err(error) => Err(error),
-        }
+        let file = disk.open(FILE)?;
+        let opened = guarded(|| {
+            let database = open(file)?;
+            let known = known(&database).map_err(EngineError)??;
+            Ok((database, known))
+        });
+        let (database, known) = opened?;
+        Ok((Self { disk, database: Mutex::new(Some(database)) }, known))
     }
 
     /// Records a checkpoint: durable when this returns.
@@ -137,6 +140,13 @@ impl Engine {
         &self,
         change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), Error> {
+        guarded(|| self.write_unguarded(change))
+    }
+
+    fn write_unguarded(
+        &self,
+        change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), Error> {
         let mut guard = self.lock();
         let database = match guard.take() {
             Some(database) => database,
@@ -164,6 +174,17 @@ impl Engine {
     }
 }
 
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let database = self.lock().take();
+        // Closing writes, and what fails then is made good by the next start.
+        let _ = guarded(|| {
+            drop(database);
+            Ok(())
+        });
+    }
+}
+
 fn replace_runs(transaction: &redb::WriteTransaction, numbers: &[u64]) -> Result<(), redb::Error> {
     let mut table = transaction.open_table(RUNS)?;
     table.retain(|_, ()| false)?;
@@ -171,6 +192,13 @@ fn replace_runs(transaction: &redb::WriteTransaction, numbers: &[u64]) -> Result
         table.insert(number, ())?;
     }
     Ok(())
+}
+
+/// The engine trusts its own file: of one that is damaged it may panic.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    // What is left half done is dropped: a database within was taken out of its place.
+    panic::catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Error::Corrupt(format!("{FILE} is not what it was"))))
 }
 
 fn open(file: Arc<dyn File>) -> Result<Database, Error> {

@@ -81,7 +81,10 @@ impl Run {
 
     /// Opens a file that was written.
     pub(super) fn open(disk: &dyn Disk, number: u64) -> Result<Self, Error> {
-        let file = disk.open(&path(number))?;
+        let file = disk.open(&path(number)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::Corrupt(format!("{} is missing", path(number))),
+            _ => error.into(),
+        })?;
         let damaged = |what| Error::Corrupt(format!("{what} of {} is damaged", path(number)));
         let len = file.len()?;
         let at = len.checked_sub(FOOTER as u64).ok_or_else(|| damaged("the length"))?;
