@@ -36,7 +36,7 @@ fn record(store: &Embedded, keys: impl Iterator<Item = u32>) -> Vec<Receipt> {
     let tenant = "bounded".parse().unwrap();
     let entry = |key| Entry { tenant, key: Key::from_number(key).unwrap() };
     let mut answer = pin!(store.record(keys.map(entry).collect()));
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         if let Poll::Ready(answer) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             return answer.unwrap();
@@ -62,7 +62,7 @@ fn check_repeats(store: &Embedded) {
     assert_eq!(store.vitals().ingest_keys, u64::from(KEYS));
     // All keys would take 3.4 MB at the least. What is not on disk yet stays in memory: 17 bytes
     // for each key of some flushes, in tables of which a part is empty.
-    assert!(most < 1_000_000, "{most} bytes of memory, {MEMORY} were allowed");
+    assert!(most < 700_000, "{most} bytes of memory, {MEMORY} were allowed");
 }
 
 #[test]

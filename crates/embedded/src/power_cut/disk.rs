@@ -47,18 +47,28 @@ struct State {
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Faults {
-    /// Syncs of files do nothing.
-    pub(super) sync_lies: bool,
-    /// Syncs of folders do nothing.
-    pub(super) sync_folder_lies: bool,
-    /// The operation with this number fails.
-    pub(super) operation: Option<usize>,
-    /// The next write to the log fails in the middle.
-    pub(super) log_write: bool,
-    /// The next sync of a file of the log fails.
-    pub(super) log_sync: bool,
-    /// The next write to a sorted file fails.
-    pub(super) run_write: bool,
+    pub(super) lie: Option<Lie>,
+    pub(super) failure: Option<Failure>,
+}
+
+/// What claims to be done and is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lie {
+    Sync,
+    SyncFolder,
+}
+
+/// What fails, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The operation with this number.
+    Operation(usize),
+    /// The next write to the log, in the middle.
+    LogWrite,
+    /// The next sync of a file of the log.
+    LogSync,
+    /// The next write to a sorted file, in the middle.
+    RunWrite,
 }
 
 impl SimDisk {
@@ -164,7 +174,7 @@ impl State {
     /// Counts an operation; whether it is the one that fails.
     fn fails(&mut self) -> bool {
         self.operations += 1;
-        self.faults.operation == Some(self.operations)
+        self.faults.failure == Some(Failure::Operation(self.operations))
     }
 
     fn count(&mut self) -> io::Result<()> {
@@ -248,7 +258,7 @@ impl Disk for SimDisk {
         let mut state = self.lock();
         state.count()?;
         state.model.names(folder).ok_or_else(|| missing(folder))?;
-        if !state.faults.sync_folder_lies {
+        if state.faults.lie != Some(Lie::SyncFolder) {
             state.apply(Op::SyncFolder { folder: folder.to_owned() });
         }
         Ok(())
@@ -287,10 +297,13 @@ impl File for SimFile {
         if state.capacity < state.model.used() + grown {
             return Err(full());
         }
-        let told = state.faults.log_write && state.is_log(file)
-            || state.faults.run_write && state.is_in("ingest", ".tmp", file);
+        let told = match state.faults.failure {
+            Some(Failure::LogWrite) => state.is_log(file),
+            Some(Failure::RunWrite) => state.is_in("ingest", ".tmp", file),
+            _ => false,
+        };
         if state.fails() || told {
-            (state.faults.log_write, state.faults.run_write) = (false, false);
+            state.faults.failure = None;
             let bytes = bytes[..bytes.len() / 2].to_vec();
             state.apply(Op::Write { file, at, bytes });
             return Err(failed());
@@ -326,13 +339,13 @@ impl File for SimFile {
         if state.failed.contains(&self.file) {
             state.retried += 1;
         }
-        let told = state.faults.log_sync && state.is_log(self.file);
+        let told = state.faults.failure == Some(Failure::LogSync) && state.is_log(self.file);
         if state.fails() || told {
-            state.faults.log_sync = false;
+            state.faults.failure = None;
             state.failed.insert(self.file);
             return Err(failed());
         }
-        if !state.faults.sync_lies {
+        if state.faults.lie != Some(Lie::Sync) {
             state.apply(Op::Sync { file: self.file });
         }
         Ok(())

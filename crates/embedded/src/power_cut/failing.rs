@@ -16,7 +16,7 @@ use switchboard_core::{
 use super::{
     Random,
     cuts::cut_everywhere,
-    disk::{Faults, SimDisk},
+    disk::{Failure, Faults, SimDisk},
     model::Image,
     rig::{OPTIONS, Rig, Story, entry},
 };
@@ -44,11 +44,11 @@ fn store(disk: &SimDisk) -> Embedded {
 }
 
 #[track_caller]
-fn check_fails(faults: Faults) {
+fn check_fails(failure: Failure) {
     let disk = SimDisk::new(Image::default());
     let store_before = store(&disk);
     wait(store_before.record(vec![entry(0, 1)])).unwrap();
-    disk.set_faults(faults);
+    disk.set_faults(Faults { failure: Some(failure), lie: None });
     let error = wait(store_before.record(vec![entry(0, 2)])).unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
     wait(store_before.failed());
@@ -71,12 +71,12 @@ fn check_fails(faults: Faults) {
 
 #[test]
 fn a_failing_write_ends_the_store() {
-    check_fails(Faults { log_write: true, ..Faults::default() });
+    check_fails(Failure::LogWrite);
 }
 
 #[test]
 fn a_failing_sync_ends_the_store() {
-    check_fails(Faults { log_sync: true, ..Faults::default() });
+    check_fails(Failure::LogSync);
 }
 
 /// Also when it is not the log that failed.
@@ -84,7 +84,7 @@ fn a_failing_sync_ends_the_store() {
 fn a_failed_checkpoint_ends_the_store() {
     let disk = SimDisk::new(Image::default());
     let store = store(&disk);
-    disk.set_faults(Faults { run_write: true, ..Faults::default() });
+    disk.set_faults(Faults { failure: Some(Failure::RunWrite), lie: None });
     wait(store.record(vec![entry(0, 1)])).unwrap();
     wait(store.failed());
     let error = wait(store.record(vec![entry(0, 2)])).unwrap_err();
@@ -134,7 +134,7 @@ fn any_operation_may_fail() {
     drop(rig);
     let mut opened = 0;
     for operation in 1..=operations {
-        let faults = Faults { operation: Some(operation), ..Faults::default() };
+        let faults = Faults { failure: Some(Failure::Operation(operation)), lie: None };
         let disk = SimDisk::with(Image::default(), faults);
         let Ok(mut rig) = Rig::open(disk.clone(), Story::default()) else {
             // The next start makes it whole.

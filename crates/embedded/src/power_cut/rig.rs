@@ -82,11 +82,11 @@ pub(super) fn try_open(disk: &SimDisk) -> Result<Parts, Error> {
     open::open(Arc::new(disk.clone()), &OPTIONS, Arc::new(Unobserved))
 }
 
+/// The answer to a batch, if it got one.
+pub(super) type Answer = Option<Answered<Vec<Receipt>>>;
+
 /// Records batches in one commit, and returns their answers: none for who was left without one.
-pub(super) fn record(
-    parts: &mut Parts,
-    batches: &[&[Entry]],
-) -> (Result<(), Error>, Vec<Option<Answered<Vec<Receipt>>>>) {
+pub(super) fn record(parts: &mut Parts, batches: &[&[Entry]]) -> (Result<(), Error>, Vec<Answer>) {
     parts.spare.prepare();
     let mut waiting = Vec::new();
     let mut sent = Vec::new();
