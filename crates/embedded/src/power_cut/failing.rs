@@ -150,7 +150,7 @@ fn any_operation_may_fail() {
         let mut story = rig.end();
         assert_eq!((retried, disk.retried()), (0, 0), "operation {operation}");
         story.settle();
-        cut_everywhere(&story, (4, 0), &mut Random(operation as u64))
+        cut_everywhere(&story, (2, 0), &mut Random(operation as u64))
             .unwrap_or_else(|why| panic!("operation {operation} of {operations} failed: {why}"));
     }
     assert!(20 < opened, "{opened} of {operations}");
