@@ -155,3 +155,19 @@ fn any_operation_may_fail() {
     }
     assert!(20 < opened, "{opened} of {operations}");
 }
+
+/// A killed process leaves what it wrote to the kernel: the next one finds it, and must make it
+/// durable before it answers for it.
+#[test]
+fn what_a_killed_process_left_is_made_durable() {
+    let disk = SimDisk::new(Image::default());
+    let mut rig = Rig::open(disk.clone(), Story::default()).unwrap();
+    rig.commit(&[&[entry(0, 1)]]);
+    // Stands for the end of the process between the write and the sync.
+    disk.set_faults(Faults { failure: Some(Failure::LogSync), lie: None });
+    rig.try_commit(&[&[entry(0, 2)]]).unwrap_err();
+    let mut rig = Rig::open(disk, rig.end()).unwrap();
+    assert_eq!(rig.parts.writer.ledger.keys(), 2);
+    rig.commit(&[&[entry(0, 2), entry(0, 1)]]);
+    cut_everywhere(&rig.end(), (20, 0), &mut Random(1)).unwrap();
+}
