@@ -60,6 +60,11 @@ impl Writer {
         let mut batches = Vec::new();
         while let Some(taken) = queue.take(mem::take(&mut batches)) {
             batches = taken;
+            if self.health.has_failed() {
+                // Another thread's failure, told already.
+                self.end(queue, batches);
+                return;
+            }
             if let Err(error) = self.commit(&mut batches) {
                 self.fail(&error, queue, batches);
                 return;
@@ -166,8 +171,12 @@ impl Writer {
     }
 
     /// Tells everybody who waits that the store has failed, and lets nobody wait any more.
-    fn fail(&mut self, error: &Error, queue: &Queue, batches: Vec<Batch>) {
+    pub(crate) fn fail(&mut self, error: &Error, queue: &Queue, batches: Vec<Batch>) {
         self.health.fail(&error.chain());
+        self.end(queue, batches);
+    }
+
+    fn end(&mut self, queue: &Queue, batches: Vec<Batch>) {
         queue.close(FAILED);
         let unavailable = || Err(switchboard_core::Error::new(Code::Unavailable, FAILED));
         for (answer, _) in self.group.answers.drain(..) {

@@ -7,7 +7,11 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
@@ -66,7 +70,9 @@ impl Engine {
     /// Makes an empty one, whole or not at all.
     pub(crate) fn create(disk: &dyn Disk, seed: u64, position: Position) -> Result<(), Error> {
         let file = disk.create(PREPARING)?;
-        let database = open(Arc::clone(&file))?;
+        let failed = Arc::new(AtomicBool::new(false));
+        let backend = Backend { file: Arc::clone(&file), failed: Arc::clone(&failed) };
+        let database = open_backend(backend)?;
         let write = || -> Result<(), redb::Error> {
             let transaction = database.begin_write()?;
             {
@@ -83,7 +89,11 @@ impl Engine {
             Ok(())
         };
         write().map_err(EngineError)?;
+        // Closing writes and syncs too, and doesn't say that it failed.
         drop(database);
+        if failed.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the engine's file could not be closed").into());
+        }
         file.sync()?;
         disk.rename(PREPARING, FILE)?;
         Ok(disk.sync_folder("")?)
@@ -91,12 +101,14 @@ impl Engine {
 
     /// Opens it where its last checkpoint left it.
     pub(crate) fn open(disk: Arc<dyn Disk>) -> Result<(Self, Known), Error> {
-        let database = open(disk.open(FILE)?)?;
-        let known = known(&database).map_err(EngineError)?;
-        match known {
-            Ok(known) => Ok((Self { disk, database: Mutex::new(Some(database)) }, known)),
-            Err(error) => Err(error),
-        }
+        let file = disk.open(FILE)?;
+        let opened = guarded(|| {
+            let database = open(file)?;
+            let known = known(&database).map_err(EngineError)??;
+            Ok((database, known))
+        });
+        let (database, known) = opened?;
+        Ok((Self { disk, database: Mutex::new(Some(database)) }, known))
     }
 
     /// Records a checkpoint: durable when this returns.
@@ -125,6 +137,13 @@ impl Engine {
     }
 
     fn write(
+        &self,
+        change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), Error> {
+        guarded(|| self.write_unguarded(change))
+    }
+
+    fn write_unguarded(
         &self,
         change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), Error> {
@@ -157,6 +176,17 @@ impl Engine {
     }
 }
 
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let database = self.lock().take();
+        // Closing writes, and what fails then is made good by the next start.
+        let _ = guarded(|| {
+            drop(database);
+            Ok(())
+        });
+    }
+}
+
 fn replace_runs(transaction: &redb::WriteTransaction, numbers: &[u64]) -> Result<(), redb::Error> {
     let mut table = transaction.open_table(RUNS)?;
     table.retain(|_, ()| false)?;
@@ -166,8 +196,19 @@ fn replace_runs(transaction: &redb::WriteTransaction, numbers: &[u64]) -> Result
     Ok(())
 }
 
+/// The engine trusts its own file: of one that is damaged it may panic.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    // What is left half done is dropped: a database within was taken out of its place.
+    panic::catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Error::Corrupt(format!("{FILE} is not what it was"))))
+}
+
 fn open(file: Arc<dyn File>) -> Result<Database, Error> {
-    let opened = Database::builder().set_cache_size(CACHE).create_with_backend(Backend(file));
+    open_backend(Backend { file, failed: Arc::default() })
+}
+
+fn open_backend(backend: Backend) -> Result<Database, Error> {
+    let opened = Database::builder().set_cache_size(CACHE).create_with_backend(backend);
     Ok(opened.map_err(EngineError)?)
 }
 
@@ -200,26 +241,38 @@ fn known(database: &Database) -> Result<Result<Known, Error>, redb::Error> {
 
 /// A file as the engine wants it.
 #[derive(Debug)]
-struct Backend(Arc<dyn File>);
+struct Backend {
+    file: Arc<dyn File>,
+    /// Whether any change failed.
+    failed: Arc<AtomicBool>,
+}
+
+impl Backend {
+    fn note(&self, done: io::Result<()>) -> io::Result<()> {
+        self.failed.fetch_or(done.is_err(), Ordering::Relaxed);
+        done
+    }
+}
 
 impl redb::StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.0.len()
+        self.file.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.0.read_at(out, offset)
+        self.file.read_at(out, offset)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.note(self.file.set_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync()
+        // Whatever the reason, a full disk included: it must not be tried again.
+        self.note(self.file.sync().map_err(io::Error::other))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_at(data, offset)
+        self.note(self.file.write_at(data, offset))
     }
 }

@@ -53,6 +53,11 @@ impl Health {
         self.failure.subscribe()
     }
 
+    /// Whether the store has stopped.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.borrow().is_some()
+    }
+
     pub(crate) fn condition(&self) -> Condition {
         if let Some(why) = &*self.failure.borrow() {
             return Condition::Failed(why.clone());

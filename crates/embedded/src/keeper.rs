@@ -77,17 +77,28 @@ impl Keeper {
     pub(crate) fn checkpoint(&self, flush: &mut Flush) -> Result<(), Error> {
         let began = Instant::now();
         let Flush { fresh, position } = flush;
-        self.room(fresh.pairs.len())?;
+        self.room(fresh.pairs.len() as u64)?;
         let set = self.runs.with(&mut fresh.pairs, fresh.next_id - 1)?;
         self.engine.checkpoint(*position, fresh, &set.numbers())?;
         self.runs.publish(set);
+        // They are put away: should the rest fail and be tried again, they must not be once more.
+        fresh.pairs = Vec::new();
         log::cut(&*self.disk, *position)?;
         self.observer.checkpointed(began.elapsed());
-        self.merge()
+        match self.merge() {
+            // Everything is where it belongs; the next checkpoint merges.
+            Err(error) if error.is_full() => {
+                tracing::warn!(error = %error.chain(), "no room to merge files");
+                Ok(())
+            }
+            merged => merged,
+        }
     }
 
     fn merge(&self) -> Result<(), Error> {
-        while let Some((set, replaced)) = self.runs.merged()? {
+        while let Some(pairs) = self.runs.due() {
+            self.room(pairs)?;
+            let Some((set, replaced)) = self.runs.merged()? else { break };
             self.engine.set_runs(&set.numbers())?;
             self.runs.publish(set);
             self.runs.remove(&replaced)?;
@@ -96,8 +107,8 @@ impl Keeper {
     }
 
     /// A full disk is met here, before anything is written.
-    fn room(&self, pairs: usize) -> Result<(), Error> {
-        let needed = 2 * 16 * pairs as u64 + SLACK;
+    fn room(&self, pairs: u64) -> Result<(), Error> {
+        let needed = 2 * 16 * pairs + SLACK;
         let free = self.disk.free_bytes()?;
         if free < needed {
             let why = format!("{needed} bytes are needed for a checkpoint, {free} are free");

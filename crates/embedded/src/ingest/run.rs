@@ -63,19 +63,28 @@ impl Run {
         pairs: impl Iterator<Item = Result<Pair, Error>>,
     ) -> Result<Self, Error> {
         let preparing = format!("{FOLDER}/{number:012}.tmp");
-        let mut writer = Writer::new(disk.create(&preparing)?, number, count);
-        for pair in pairs {
-            writer.push(pair?)?;
-        }
-        let run = writer.finish()?;
-        disk.rename(&preparing, &path(number))?;
-        disk.sync_folder(FOLDER)?;
-        Ok(run)
+        let write = || {
+            let mut writer = Writer::new(disk.create(&preparing)?, number, count);
+            for pair in pairs {
+                writer.push(pair?)?;
+            }
+            let run = writer.finish()?;
+            disk.rename(&preparing, &path(number))?;
+            disk.sync_folder(FOLDER)?;
+            Ok(run)
+        };
+        write().inspect_err(|_| {
+            // It may be the disk that is full. Best effort: the next start removes what is left.
+            let _ = disk.remove(&preparing);
+        })
     }
 
     /// Opens a file that was written.
     pub(super) fn open(disk: &dyn Disk, number: u64) -> Result<Self, Error> {
-        let file = disk.open(&path(number))?;
+        let file = disk.open(&path(number)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::Corrupt(format!("{} is missing", path(number))),
+            _ => error.into(),
+        })?;
         let damaged = |what| Error::Corrupt(format!("{what} of {} is damaged", path(number)));
         let len = file.len()?;
         let at = len.checked_sub(FOOTER as u64).ok_or_else(|| damaged("the length"))?;

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use super::{
@@ -25,6 +28,9 @@ pub(crate) struct RunSet {
 pub(crate) struct Runs {
     disk: Arc<dyn Disk>,
     set: Mutex<Arc<RunSet>>,
+    /// A number that no file ever had, as far as the engine may know: also not one whose write
+    /// failed when it was all but done.
+    next_number: AtomicU64,
     /// The most bytes that filters may take in memory; beyond it every look-up reads the files.
     filter_bytes_max: u64,
 }
@@ -52,7 +58,8 @@ impl Runs {
         let wanted: BTreeSet<u64> = numbers.iter().copied().collect();
         let runs = wanted.iter().map(|&number| Run::open(&*disk, number).map(Arc::new));
         let runs = runs.collect::<Result<Vec<_>, _>>()?;
-        let opened = Self { disk, set: Mutex::default(), filter_bytes_max };
+        let next_number = AtomicU64::new(wanted.last().map_or(1, |last| last + 1));
+        let opened = Self { disk, set: Mutex::default(), next_number, filter_bytes_max };
         let set = opened.set_of(runs, flushed_id);
         if set.entries() != flushed_id {
             let what = format!("{} keys are kept where {flushed_id} should be", set.entries());
@@ -86,9 +93,14 @@ impl Runs {
             pairs.sort_unstable();
             let count = pairs.len() as u64;
             let pairs = pairs.iter().copied().map(Ok);
-            runs.push(Arc::new(Run::write(&*self.disk, set.next_number(), count, pairs)?));
+            runs.push(Arc::new(Run::write(&*self.disk, self.next_number(), count, pairs)?));
         }
         Ok(self.set_of(runs, flushed_id))
+    }
+
+    /// How many pairs the next merge would write, if one is due.
+    pub(crate) fn due(&self) -> Option<u64> {
+        merge::due(&self.get().runs).map(|due| due.iter().map(|run| run.pairs).sum())
     }
 
     /// The files after the next merge that is due, and those that it replaces; not published yet.
@@ -96,7 +108,7 @@ impl Runs {
         let set = self.get();
         let Some(due) = merge::due(&set.runs) else { return Ok(None) };
         let count = due.iter().map(|run| run.pairs).sum();
-        let merged = Run::write(&*self.disk, set.next_number(), count, Merge::new(&due))?;
+        let merged = Run::write(&*self.disk, self.next_number(), count, Merge::new(&due))?;
         let replaced: Vec<u64> = due.iter().map(|run| run.number).collect();
         let mut runs = set.runs.clone();
         runs.retain(|run| !replaced.contains(&run.number));
@@ -115,6 +127,10 @@ impl Runs {
             self.disk.remove(&run::path(number))?;
         }
         Ok(self.disk.sync_folder(run::FOLDER)?)
+    }
+
+    fn next_number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
     fn set_of(&self, runs: Vec<Arc<Run>>, flushed_id: u64) -> RunSet {
@@ -158,11 +174,6 @@ impl RunSet {
             }
         }
         Ok(())
-    }
-
-    /// A number that no file has.
-    fn next_number(&self) -> u64 {
-        self.runs.iter().map(|run| run.number).max().unwrap_or(0) + 1
     }
 }
 

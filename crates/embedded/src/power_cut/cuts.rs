@@ -48,7 +48,8 @@ pub(super) fn cut_everywhere(
     let ends = story.ends.iter().copied().collect();
     for at in 0..=story.ops.len() {
         let op = story.ops.get(at);
-        if matches!(op, None | Some(Op::Sync { .. } | Op::SyncFolder { .. })) {
+        let grown = matches!(op, Some(Op::Sync { .. } | Op::SyncFolder { .. }));
+        if op.is_none() || grown && !story.at_end {
             let (choices, all) = choices(&model, samples, random);
             tally.cuts += 1;
             tally.exhaustive += usize::from(all);

@@ -17,8 +17,14 @@ pub(super) struct SimDisk(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     /// Whether syncs of files return; they wait while it is shut.
-    open: Mutex<bool>,
-    opened: Condvar,
+    gate: Mutex<Gate>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Gate {
+    open: bool,
+    waiting: usize,
 }
 
 #[derive(Debug)]
@@ -27,6 +33,8 @@ struct State {
     model: Model,
     history: Vec<Op>,
     capacity: usize,
+    /// How many bytes it claims are free, whatever the truth.
+    claimed: Option<u64>,
     faults: Faults,
     /// How many operations there were that could fail.
     operations: usize,
@@ -39,16 +47,28 @@ struct State {
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Faults {
-    /// Syncs of files do nothing.
-    pub(super) sync_lies: bool,
-    /// Syncs of folders do nothing.
-    pub(super) sync_folder_lies: bool,
-    /// The operation with this number fails.
-    pub(super) operation: Option<usize>,
-    /// The next write to the log fails in the middle.
-    pub(super) log_write: bool,
-    /// The next sync of a file of the log fails.
-    pub(super) log_sync: bool,
+    pub(super) lie: Option<Lie>,
+    pub(super) failure: Option<Failure>,
+}
+
+/// What claims to be done and is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lie {
+    Sync,
+    SyncFolder,
+}
+
+/// What fails, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The operation with this number.
+    Operation(usize),
+    /// The next write to the log, in the middle.
+    LogWrite,
+    /// The next sync of a file of the log.
+    LogSync,
+    /// The next write to a sorted file, in the middle.
+    RunWrite,
 }
 
 impl SimDisk {
@@ -62,13 +82,14 @@ impl SimDisk {
             base: image,
             history: Vec::new(),
             capacity: 1 << 40,
+            claimed: None,
             faults,
             operations: 0,
             failed: BTreeSet::new(),
             retried: 0,
         };
-        let (state, open) = (Mutex::new(state), Mutex::new(true));
-        Self(Arc::new(Shared { state, open, opened: Condvar::new() }))
+        let gate = Mutex::new(Gate { open: true, waiting: 0 });
+        Self(Arc::new(Shared { state: Mutex::new(state), gate, changed: Condvar::new() }))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -99,6 +120,13 @@ impl SimDisk {
     pub(super) fn set_free(&self, bytes: usize) {
         let mut state = self.lock();
         state.capacity = state.model.used() + bytes;
+        state.claimed = None;
+    }
+
+    /// Lets so many more bytes be written, and claims that it were others.
+    pub(super) fn set_free_but_tell(&self, bytes: usize, claimed: u64) {
+        self.set_free(bytes);
+        self.lock().claimed = Some(claimed);
     }
 
     pub(super) fn operations(&self) -> usize {
@@ -110,10 +138,18 @@ impl SimDisk {
         self.lock().retried
     }
 
-    /// Lets syncs of files wait, or go on.
+    /// Lets syncs of segments wait, or go on.
     pub(super) fn set_gate(&self, open: bool) {
-        *self.0.open.lock().unwrap() = open;
-        self.0.opened.notify_all();
+        self.0.gate.lock().unwrap().open = open;
+        self.0.changed.notify_all();
+    }
+
+    /// Returns once a sync of a segment waits.
+    pub(super) fn wait_for_sync(&self) {
+        let mut gate = self.0.gate.lock().unwrap();
+        while gate.waiting == 0 {
+            gate = self.0.changed.wait(gate).unwrap();
+        }
     }
 }
 
@@ -138,18 +174,22 @@ impl State {
     /// Counts an operation; whether it is the one that fails.
     fn fails(&mut self) -> bool {
         self.operations += 1;
-        self.faults.operation == Some(self.operations)
+        self.faults.failure == Some(Failure::Operation(self.operations))
     }
 
     fn count(&mut self) -> io::Result<()> {
         if self.fails() { Err(failed()) } else { Ok(()) }
     }
 
-    fn is_log(&self, file: usize) -> bool {
-        let names = self.model.names("log");
+    fn is_in(&self, folder: &str, suffix: &str, file: usize) -> bool {
+        let names = self.model.names(folder);
         names.is_some_and(|names| {
-            names.iter().any(|(name, &named)| named == file && name.ends_with(".log"))
+            names.iter().any(|(name, &named)| named == file && name.ends_with(suffix))
         })
+    }
+
+    fn is_log(&self, file: usize) -> bool {
+        self.is_in("log", ".log", file)
     }
 
     fn name(&mut self, folder: &str, change: Name) {
@@ -218,7 +258,7 @@ impl Disk for SimDisk {
         let mut state = self.lock();
         state.count()?;
         state.model.names(folder).ok_or_else(|| missing(folder))?;
-        if !state.faults.sync_folder_lies {
+        if state.faults.lie != Some(Lie::SyncFolder) {
             state.apply(Op::SyncFolder { folder: folder.to_owned() });
         }
         Ok(())
@@ -226,7 +266,8 @@ impl Disk for SimDisk {
 
     fn free_bytes(&self) -> io::Result<u64> {
         let state = self.lock();
-        Ok(state.capacity.saturating_sub(state.model.used()) as u64)
+        let free = state.capacity.saturating_sub(state.model.used()) as u64;
+        Ok(state.claimed.unwrap_or(free))
     }
 }
 
@@ -256,9 +297,13 @@ impl File for SimFile {
         if state.capacity < state.model.used() + grown {
             return Err(full());
         }
-        let told = state.faults.log_write && state.is_log(file);
+        let told = match state.faults.failure {
+            Some(Failure::LogWrite) => state.is_log(file),
+            Some(Failure::RunWrite) => state.is_in("ingest", ".tmp", file),
+            _ => false,
+        };
         if state.fails() || told {
-            state.faults.log_write = false;
+            state.faults.failure = None;
             let bytes = bytes[..bytes.len() / 2].to_vec();
             state.apply(Op::Write { file, at, bytes });
             return Err(failed());
@@ -280,21 +325,27 @@ impl File for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut open = self.disk.0.open.lock().unwrap();
-        while !*open {
-            open = self.disk.0.opened.wait(open).unwrap();
+        if self.disk.lock().is_log(self.file) {
+            let shared = &*self.disk.0;
+            let mut gate = shared.gate.lock().unwrap();
+            gate.waiting += 1;
+            shared.changed.notify_all();
+            while !gate.open {
+                gate = shared.changed.wait(gate).unwrap();
+            }
+            gate.waiting -= 1;
         }
         let mut state = self.disk.lock();
         if state.failed.contains(&self.file) {
             state.retried += 1;
         }
-        let told = state.faults.log_sync && state.is_log(self.file);
+        let told = state.faults.failure == Some(Failure::LogSync) && state.is_log(self.file);
         if state.fails() || told {
-            state.faults.log_sync = false;
+            state.faults.failure = None;
             state.failed.insert(self.file);
             return Err(failed());
         }
-        if !state.faults.sync_lies {
+        if state.faults.lie != Some(Lie::Sync) {
             state.apply(Op::Sync { file: self.file });
         }
         Ok(())

@@ -3,7 +3,7 @@
 use super::{
     Random,
     cuts::{Tally, cut_everywhere},
-    disk::{Faults, SimDisk},
+    disk::{Faults, Lie, SimDisk},
     model::Image,
     rig::{Rig, Story, entry},
 };
@@ -70,9 +70,7 @@ fn short(faults: Faults) -> Story {
 
 #[test]
 fn a_short_history_is_cut_everywhere() {
-    let began = std::time::Instant::now();
     let tally = check(&short(Faults::default()), 1, 256, (100, 10));
-    eprintln!("short {tally:?} {:?}", began.elapsed());
     assert!(15 < tally.exhaustive, "{tally:?}");
 }
 
@@ -96,21 +94,17 @@ fn long(seed: u64, faults: Faults) -> Story {
 
 #[test]
 fn checkpoints_and_merges_are_cut_everywhere() {
-    let began = std::time::Instant::now();
     let tally = check(&long(1, Faults::default()), 1, 20, (400, 4));
-    eprintln!("long {tally:?} {:?}", began.elapsed());
     assert!(60 < tally.cuts, "{tally:?}");
 }
 
 #[test]
 fn many_histories_are_cut_here_and_there() {
-    let began = std::time::Instant::now();
-    for seed in seeds(10) {
+    for seed in seeds(6) {
         let mut random = Random(seed);
         let mut rig = Rig::fresh();
         go_on(&mut rig, &mut random, 8);
-        let tally = check(&rig.end(), seed, 6, (150, 3));
-        eprintln!("seed {seed} {tally:?} {:?}", began.elapsed());
+        check(&rig.end(), seed, 6, (150, 3));
     }
 }
 
@@ -133,7 +127,7 @@ fn a_segment_that_was_begun_for_repeats_is_gone_on_with() {
 /// A disk that lies must be found out, or the checks above mean nothing.
 #[test]
 fn a_sync_that_does_nothing_is_found_out() {
-    let faults = Faults { sync_lies: true, ..Faults::default() };
+    let faults = Faults { lie: Some(Lie::Sync), failure: None };
     for story in [short(faults), long(1, faults)] {
         let found = cut_everywhere(&story, (50, 0), &mut Random(1));
         assert!(found.is_err(), "{found:?}");
@@ -142,7 +136,7 @@ fn a_sync_that_does_nothing_is_found_out() {
 
 #[test]
 fn a_sync_of_a_folder_that_does_nothing_is_found_out() {
-    let faults = Faults { sync_folder_lies: true, ..Faults::default() };
+    let faults = Faults { lie: Some(Lie::SyncFolder), failure: None };
     for story in [short(faults), long(1, faults)] {
         let found = cut_everywhere(&story, (50, 0), &mut Random(1));
         assert!(found.is_err(), "{found:?}");

@@ -299,14 +299,14 @@ impl Model {
         bytes
     }
 
-    /// Whether the file has a name in an image with these names.
+    /// The files that have a name in the image of these states.
     pub(super) fn named(&self, chosen: &BTreeMap<Unit, usize>) -> BTreeSet<usize> {
         let mut named = BTreeSet::new();
         for (name, folder) in &self.folders {
             let state = chosen.get(&Unit::Names(name.clone())).copied().unwrap_or(0);
-            let mut names = folder.durable.clone();
-            folder.pending[..state].iter().for_each(|change| change.apply(&mut names));
-            named.extend(names.into_values());
+            let mut left = folder.durable.clone();
+            folder.pending[..state].iter().for_each(|change| change.apply(&mut left));
+            named.extend(left.into_values());
         }
         named
     }

@@ -51,6 +51,15 @@ pub(super) struct Story {
     pub(super) sent: Vec<Entry>,
     /// The last id of every batch that was ever sent.
     pub(super) ends: Vec<u64>,
+    /// Whether the power is cut at the end alone.
+    pub(super) at_end: bool,
+}
+
+impl Story {
+    /// Leaves out the cuts: only what is left at the end is of interest.
+    pub(super) fn settle(&mut self) {
+        self.at_end = true;
+    }
 }
 
 /// The store.
@@ -73,11 +82,11 @@ pub(super) fn try_open(disk: &SimDisk) -> Result<Parts, Error> {
     open::open(Arc::new(disk.clone()), &OPTIONS, Arc::new(Unobserved))
 }
 
+/// The answer to a batch, if it got one.
+pub(super) type Answer = Option<Answered<Vec<Receipt>>>;
+
 /// Records batches in one commit, and returns their answers: none for who was left without one.
-pub(super) fn record(
-    parts: &mut Parts,
-    batches: &[&[Entry]],
-) -> (Result<(), Error>, Vec<Option<Answered<Vec<Receipt>>>>) {
+pub(super) fn record(parts: &mut Parts, batches: &[&[Entry]]) -> (Result<(), Error>, Vec<Answer>) {
     parts.spare.prepare();
     let mut waiting = Vec::new();
     let mut sent = Vec::new();
