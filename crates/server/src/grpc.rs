@@ -11,6 +11,7 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
+use tower::util::MapResponseLayer;
 
 use self::ingest::Ingest;
 use crate::{node::Node, status};
@@ -38,13 +39,13 @@ pub(crate) fn routes(node: &Node) -> (Router, Health) {
         // The descriptors are part of the program; a test asks for them.
         Err(error) => tracing::error!(%error, "no reflection: the descriptors can't be read"),
     }
-    let router = routes.into_axum_router().layer(axum::middleware::map_response(named));
+    let router = routes.into_axum_router().layer(MapResponseLayer::new(named));
     (router, Health { node: node.clone(), reporter })
 }
 
 /// Gives the errors that the transport finds by itself (a message too long, or none) the names and
 /// details that all errors have.
-async fn named(response: Response) -> Response {
+fn named(response: Response) -> Response {
     let headers = response.headers();
     if !headers.contains_key("grpc-status") || headers.contains_key("grpc-status-details-bin") {
         return response;

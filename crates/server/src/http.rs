@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use switchboard_core::{Code, Error};
+use tower::util::MapResponseLayer;
 
 use self::problem::Problem;
 use crate::node::Node;
@@ -21,7 +22,7 @@ pub(crate) fn routes(node: &Node) -> Router {
         .merge(openapi::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::map_response(harden))
+        .layer(MapResponseLayer::new(harden))
 }
 
 async fn not_found(request: axum::extract::Request) -> Response {
@@ -42,7 +43,7 @@ async fn method_not_allowed(request: axum::extract::Request) -> Problem {
 }
 
 /// What no answer should do without: a browser is to take it for what it says it is.
-async fn harden(mut response: Response) -> Response {
+fn harden(mut response: Response) -> Response {
     let nosniff = http::HeaderValue::from_static("nosniff");
     response.headers_mut().insert(http::header::X_CONTENT_TYPE_OPTIONS, nosniff);
     response
