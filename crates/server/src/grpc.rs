@@ -1,10 +1,11 @@
 //! gRPC: the services of the wire, reflection and health.
 
 mod ingest;
+mod until;
 
 use std::time::Duration;
 
-use axum::{Router, response::Response};
+use axum::{Router, body::Body, response::Response};
 use switchboard_core::store::Condition;
 use switchboard_proto::v1::ingest_service_server::IngestServiceServer;
 use tokio::time;
@@ -13,7 +14,7 @@ use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::util::MapResponseLayer;
 
-use self::ingest::Ingest;
+use self::{ingest::Ingest, until::Until};
 use crate::{node::Node, status};
 
 /// How often the health service looks at the store.
@@ -29,7 +30,7 @@ pub(crate) fn routes(node: &Node) -> (Router, Health) {
     let (reporter, health) = tonic_health::server::health_reporter();
     // Not `Routes::default()`: unknown paths are answered by the one fallback of the node.
     let mut routes = Routes::from(Router::new());
-    routes = routes.add_service(ingest).add_service(health);
+    routes = routes.add_service(health);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(switchboard_proto::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
@@ -39,7 +40,15 @@ pub(crate) fn routes(node: &Node) -> (Router, Health) {
         // The descriptors are part of the program; a test asks for them.
         Err(error) => tracing::error!(%error, "no reflection: the descriptors can't be read"),
     }
-    let router = routes.into_axum_router().layer(MapResponseLayer::new(named));
+    // What may be watched for ever ends with the node. Our own streams end by themselves, with the
+    // answers to what was taken.
+    let draining = node.draining.clone();
+    let endless = MapResponseLayer::new(move |response: Response| {
+        response.map(|body| Body::new(Until::new(body, draining.clone())))
+    });
+    let watched = routes.into_axum_router().layer(endless);
+    let ours = Routes::from(Router::new()).add_service(ingest).into_axum_router();
+    let router = ours.layer(MapResponseLayer::new(named)).merge(watched);
     (router, Health { node: node.clone(), reporter })
 }
 

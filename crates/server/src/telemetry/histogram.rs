@@ -101,7 +101,7 @@ impl EncodeMetric for Histogram {
     #[expect(clippy::cast_precision_loss, reason = "a metric is told as a float")]
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> std::fmt::Result {
         let Inner { bounds, unit, counts, sum } = &*self.0;
-        let bounds = bounds.iter().map(|&bound| bound as f64 * unit).chain([f64::MAX]);
+        let bounds = bounds.iter().map(|&bound| bound as f64 * unit).chain([f64::INFINITY]);
         let counts = counts.iter().map(|count| count.load(Ordering::Relaxed));
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();

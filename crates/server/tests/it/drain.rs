@@ -7,6 +7,7 @@ use switchboard_server::{Limits, Stopped};
 use tokio::{net::TcpStream, sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use crate::{
     grpc::request,
@@ -37,6 +38,45 @@ async fn what_was_taken_is_answered_and_the_stream_says_goodbye() {
     drop((client, answers, requests));
     node.ended().await.unwrap();
     assert!(TcpStream::connect(node.main).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn who_watches_does_not_hold_up_the_end() {
+    let mut node = Node::start().await;
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", node.main)).unwrap();
+    let mut client = HealthClient::new(channel.connect().await.unwrap());
+    let watched = client.watch(HealthCheckRequest { service: String::new() }).await.unwrap();
+    let mut watched = watched.into_inner();
+    assert!(watched.message().await.unwrap().is_some());
+    node.stop.cancel();
+    node.ended().await.unwrap();
+}
+
+#[tokio::test]
+async fn health_and_metrics_answer_while_the_node_drains() {
+    let mut node = Node::start().await;
+    assert_eq!(node.admin("/healthz").await, (200, "ok\n".to_owned()));
+    assert_eq!(node.admin("/readyz").await.0, 200);
+    node.world.set(Condition::Full("no room".to_owned()));
+    let (status, body) = node.admin("/readyz").await;
+    assert_eq!(status, 503);
+    assert!(body.contains(r#""store":"full: no room""#), "{body}");
+    node.world.set(Condition::Writable);
+
+    let gate = node.world.hold();
+    let mut client = node.grpc().await;
+    let mut unary = JoinSet::new();
+    unary.spawn(async move { client.ingest(request("a", "K-00001-A")).await });
+    until("the request is under way", async || node.world.recorded() == 1).await;
+    node.stop.cancel();
+    until("draining", async || node.admin("/readyz").await.0 == 503).await;
+    let (_, metrics) = node.admin("/metrics").await;
+    let in_flight = "switchboard_requests_in_flight{capability=\"ingest\",\
+                     operation=\"ingest\",transport=\"grpc\"} 1";
+    assert!(metrics.contains(in_flight), "{metrics}");
+    gate.cancel();
+    unary.join_next().await.unwrap().unwrap().unwrap();
+    node.ended().await.unwrap();
 }
 
 #[tokio::test]

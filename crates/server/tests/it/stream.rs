@@ -67,6 +67,22 @@ async fn a_malformed_request_ends_the_stream_after_the_answers_before_it() {
 }
 
 #[tokio::test]
+async fn a_panic_is_the_end_of_one_stream() {
+    let node = Node::start().await;
+    let requests = [request("a", &key(0)), request("a", crate::node::PANIC)];
+    let answers = node.grpc().await.ingest_stream(tokio_stream::iter(requests)).await.unwrap();
+    let mut answers = answers.into_inner();
+    let end = loop {
+        if let Err(end) = answers.message().await {
+            break end;
+        }
+    };
+    assert_eq!(end.code(), Code::Internal, "{end:?}");
+    let next = node.grpc().await.ingest(request("a", &key(1))).await.unwrap().into_inner();
+    assert!(next.new);
+}
+
+#[tokio::test]
 async fn a_peer_that_gets_no_answers_is_not_read_for_ever() {
     let limits = Limits { stream_requests_max: 100, ..Limits::default() };
     let node = Node::with(limits).await;

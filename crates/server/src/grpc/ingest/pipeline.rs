@@ -8,6 +8,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
     time::Instant,
@@ -81,7 +82,11 @@ impl Pipeline {
             }
             self.entrance.began(requests as u64);
             let began = Instant::now();
-            let Ingesting { recording, at } = self.node.start_ingest(entries);
+            let started = catch_unwind(AssertUnwindSafe(|| self.node.start_ingest(entries)));
+            let Ok(Ingesting { recording, at }) = started else {
+                self.panicked(requests);
+                return;
+            };
             self.waiting += requests;
             self.batches.push_back(Batch { recording, at, began, requests });
         }
@@ -120,6 +125,14 @@ impl Pipeline {
         self.stop(Some(status::grpc(error)));
     }
 
+    /// Ends the stream for a defect in what took the batch.
+    fn panicked(&mut self, requests: usize) {
+        self.node.metrics.panicked();
+        let error = defect();
+        self.entrance.ended(Err(&error), requests as u64, std::time::Duration::ZERO);
+        self.stop(Some(status::grpc(&error)));
+    }
+
     /// Reads nothing more.
     fn stop(&mut self, end: Option<Status>) {
         self.requests = None;
@@ -129,8 +142,14 @@ impl Pipeline {
     /// The receipts of the oldest batch, once it is durable. True if there are any to give out.
     fn answer(&mut self, context: &mut Context<'_>) -> Poll<bool> {
         let Some(batch) = self.batches.front_mut() else { return Poll::Ready(false) };
-        let Poll::Ready(recorded) = batch.recording.as_mut().poll(context) else {
-            return Poll::Pending;
+        let polled = catch_unwind(AssertUnwindSafe(|| batch.recording.as_mut().poll(context)));
+        let recorded = match polled {
+            Ok(Poll::Ready(recorded)) => recorded,
+            Ok(Poll::Pending) => return Poll::Pending,
+            Err(_panic) => {
+                self.node.metrics.panicked();
+                Err(defect())
+            }
         };
         let Batch { at, began, requests, .. } = *batch;
         self.batches.pop_front();
@@ -161,6 +180,10 @@ impl Pipeline {
         }
         self.waiting = 0;
     }
+}
+
+fn defect() -> Error {
+    Error::new(Code::Internal, "a defect in this node: the stream was given up")
 }
 
 impl Stream for Pipeline {

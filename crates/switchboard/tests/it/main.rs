@@ -1,0 +1,9 @@
+//! The whole program as a user meets it: the real executable, on free ports, in a folder of its own.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a suite of tests")]
+
+mod commands;
+mod crash;
+mod full_disk;
+mod ingest;
+mod node;
+mod start;
