@@ -12,8 +12,11 @@ fn the_tour_does_what_it_says() {
     let shell: Vec<&str> =
         blocks.iter().filter(|(kind, _)| kind == "sh").map(|(_, text)| text.as_str()).collect();
     assert!(5 < shell.len(), "the tour has blocks of shell");
-    // A reader's shell knows jobs; a script has to be told to.
-    let script = format!("set -euo pipefail -m\n{}", shell.join("\n"));
+    // Whatever happens, no node is left behind, which would hold on to what is read below.
+    let script = format!(
+        "set -euo pipefail\ntrap 'kill -9 $(jobs -p) 2>/dev/null || true' EXIT\n{}",
+        shell.join("\n")
+    );
     let script = script.replace("7400", &main.to_string()).replace("7402", &admin.to_string());
 
     let folder = tempfile::tempdir().unwrap();
