@@ -25,7 +25,8 @@ pub(crate) fn load<T: CommandFactory + FromArgMatches>(
             command.error(ErrorKind::Io, format!("can't read {}: {error}", path.display()))
         })?;
         let called = called(&matches);
-        matches = with_defaults(command, &called, &text)?.try_get_matches_from_mut(&args)?;
+        // Anew: a command that has parsed has its arguments indexed, and changes would confuse it.
+        matches = with_defaults(T::command(), &called, &text)?.try_get_matches_from_mut(&args)?;
     }
     T::from_arg_matches_mut(&mut matches)
 }

@@ -4,6 +4,8 @@ mod clock;
 mod command;
 mod config;
 mod output;
+#[cfg(test)]
+mod reference;
 mod store;
 
 use std::{fmt, process::ExitCode};
