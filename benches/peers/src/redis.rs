@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt::Write as _,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -67,7 +68,8 @@ async fn drive(run: Arc<Run>, port: u16, connection: u64, in_flight: usize) -> R
         while sent.len() < in_flight && Instant::now() < run.end {
             let (key, first) = keys.next();
             sent.push_back(first);
-            out += &format!("*4\r\n$7\r\nEVALSHA\r\n$40\r\n{sha}\r\n$1\r\n1\r\n${}\r\n", key.len());
+            let _ =
+                write!(out, "*4\r\n$7\r\nEVALSHA\r\n$40\r\n{sha}\r\n$1\r\n1\r\n${}\r\n", key.len());
             out += &key;
             out += "\r\n";
         }

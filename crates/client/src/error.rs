@@ -34,10 +34,10 @@ impl From<tonic::Status> for Error {
         let code = code.unwrap_or_else(|| {
             // Not from a node of ours: a transport that broke, or something in between.
             let code = match status.code() {
-                tonic::Code::Unavailable | tonic::Code::Cancelled | tonic::Code::Unknown => {
-                    "unavailable"
-                }
-                tonic::Code::DeadlineExceeded => "unavailable",
+                tonic::Code::Unavailable
+                | tonic::Code::Cancelled
+                | tonic::Code::Unknown
+                | tonic::Code::DeadlineExceeded => "unavailable",
                 tonic::Code::InvalidArgument => "invalid_request",
                 tonic::Code::ResourceExhausted => "too_many_requests",
                 tonic::Code::NotFound | tonic::Code::Unimplemented => "not_found",

@@ -23,7 +23,10 @@ use std::{sync::Arc, time::Duration};
 
 use tonic::transport::{Channel, Endpoint};
 
-pub use self::{error::Error, ingest::Receipt};
+pub use self::{
+    error::Error,
+    ingest::{BATCH_KEYS_MAX, Receipt},
+};
 
 /// How long a call may take, all tries together, unless told otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(30);

@@ -2,7 +2,11 @@
 
 use std::{
     mem,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::Instant,
 };
 
@@ -29,6 +33,8 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     arrived: Condvar,
     entries_max: usize,
+    /// Whether the last group held more than one batch.
+    crowded: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +50,12 @@ struct State {
 impl Queue {
     /// An empty queue that holds at most so many entries.
     pub(crate) fn new(entries_max: usize) -> Self {
-        Self { state: Mutex::default(), arrived: Condvar::new(), entries_max }
+        Self {
+            state: Mutex::default(),
+            arrived: Condvar::new(),
+            entries_max,
+            crowded: AtomicBool::new(false),
+        }
     }
 
     /// Appends a batch, or answers it at once with why not.
@@ -76,6 +87,11 @@ impl Queue {
     /// Takes all that waits, in order; sleeps until there is something. None once the queue is
     /// closed and empty. `spare` is an empty vector to go on with.
     pub(crate) fn take(&self, spare: Vec<Batch>) -> Option<Vec<Batch>> {
+        if self.crowded.load(Ordering::Relaxed) {
+            // Many come at once and the processors are busy: whoever is about to hand over the next
+            // batch gets his turn first, and shares the sync. A lone request never comes here.
+            thread::yield_now();
+        }
         let mut state = self.lock();
         while state.batches.is_empty() {
             if state.closed.is_some() {
@@ -85,6 +101,7 @@ impl Queue {
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.entries = 0;
+        self.crowded.store(1 < state.batches.len(), Ordering::Relaxed);
         Some(mem::replace(&mut state.batches, spare))
     }
 

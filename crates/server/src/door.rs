@@ -117,15 +117,11 @@ impl Entrance {
     /// What is not the caller's doing is told to the operator, once, here.
     fn tell(&self, error: &Error) {
         let Self { capability, operation, transport, .. } = *self;
-        let (code, error_chain) = (error.code(), error.chain());
-        match code {
-            Code::Internal => {
-                tracing::error!(capability, operation, transport, error = %error_chain, "failed");
-            }
-            _ => {
-                let error = error_chain;
-                tracing::debug!(capability, operation, transport, %code, %error, "refused");
-            }
+        let (code, error) = (error.code(), error.chain());
+        if code == Code::Internal {
+            tracing::error!(capability, operation, transport, %error, "failed");
+        } else {
+            tracing::debug!(capability, operation, transport, %code, %error, "refused");
         }
     }
 }

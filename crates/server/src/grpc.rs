@@ -48,8 +48,8 @@ pub(crate) fn routes(node: &Node) -> (Router, Health) {
     });
     let watched = routes.into_axum_router().layer(endless);
     let ours = Routes::from(Router::new()).add_service(ingest).into_axum_router();
-    let router = ours.layer(MapResponseLayer::new(named)).merge(watched);
-    (router, Health { node: node.clone(), reporter })
+    let services = ours.layer(MapResponseLayer::new(named)).merge(watched);
+    (services, Health { node: node.clone(), reporter })
 }
 
 /// Gives the errors that the transport finds by itself (a message too long, or none) the names and

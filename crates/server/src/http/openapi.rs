@@ -41,7 +41,7 @@ pub(super) fn description() -> String {
 pub(super) fn routes() -> Router {
     let description: Arc<str> = description().into();
     let config = Arc::new(Config::from("/openapi.json"));
-    let page = move |path: Option<Path<String>>| page(config.clone(), path);
+    let page = move |path: Option<Path<String>>| async move { page(path.as_ref(), config) };
     Router::new()
         .route("/openapi.json", get(|| async move { openapi(&description) }))
         .route("/docs", get(|| async { axum::response::Redirect::permanent("/docs/") }))
@@ -54,9 +54,9 @@ fn openapi(description: &str) -> Response {
     ([(header::CONTENT_TYPE, json)], description.to_owned()).into_response()
 }
 
-async fn page(config: Arc<Config<'static>>, path: Option<Path<String>>) -> Response {
-    let path = path.map_or_else(String::new, |Path(path)| path);
-    match utoipa_swagger_ui::serve(&path, config) {
+fn page(path: Option<&Path<String>>, config: Arc<Config<'static>>) -> Response {
+    let path = path.map_or("", |Path(path)| path);
+    match utoipa_swagger_ui::serve(path, config) {
         Ok(Some(file)) => {
             let headers = [
                 (header::CONTENT_TYPE, file.content_type),

@@ -110,30 +110,12 @@ impl Metrics {
     pub fn new() -> Arc<Self> {
         let mut r = Registrar(Registry::default());
         r.0.register("switchboard_build", "The version that runs.", build_info());
-        let keys: Family<Labels, Counter> = r.add(
-            "switchboard_ingest_keys",
-            "Keys by what became of them: new, duplicate, or rejected as malformed.",
-            Family::default(),
-        );
-        let keys = ["new", "duplicate", "rejected"]
-            .map(|result| keys.get_or_create(&vec![("result", result)]).clone());
-        let durations: fn() -> Histogram = || Histogram::of_durations(REQUEST_NANOS);
+        let keys = keys(&mut r);
+        let (requests, durations, in_flight) = requests(&mut r);
         let metrics = Self {
-            requests: r.add(
-                "switchboard_requests",
-                "Requests by how they ended: ok, or the code of the error.",
-                Family::default(),
-            ),
-            durations: r.add(
-                "switchboard_request_duration_seconds",
-                "From a request's arrival to its answer, the sync included.",
-                Family::new_with_constructor(durations),
-            ),
-            in_flight: r.add(
-                "switchboard_requests_in_flight",
-                "Requests that have begun and not ended.",
-                Family::default(),
-            ),
+            requests,
+            durations,
+            in_flight,
             keys,
             batch: r.add(
                 "switchboard_ingest_batch_size",
@@ -248,7 +230,7 @@ impl Metrics {
         self.lag.observe(nanos(lag), 1);
     }
 
-    /// All metrics as OpenMetrics text, with what is read only now.
+    /// All metrics as `OpenMetrics` text, with what is read only now.
     pub(crate) fn encode(&self, vitals: &Vitals, checks: &[(&'static str, bool)]) -> String {
         self.scrape(vitals, checks);
         let mut told = String::new();
@@ -313,6 +295,41 @@ impl Scraped {
             ),
         }
     }
+}
+
+type Requests =
+    (Family<Labels, Counter>, Family<Labels, Histogram, fn() -> Histogram>, Family<Labels, Gauge>);
+
+/// Rate, errors and duration.
+fn requests(r: &mut Registrar) -> Requests {
+    let durations: fn() -> Histogram = || Histogram::of_durations(REQUEST_NANOS);
+    let requests = r.add(
+        "switchboard_requests",
+        "Requests by how they ended: ok, or the code of the error.",
+        Family::default(),
+    );
+    let durations = r.add(
+        "switchboard_request_duration_seconds",
+        "From a request's arrival to its answer, the sync included.",
+        Family::new_with_constructor(durations),
+    );
+    let in_flight = r.add(
+        "switchboard_requests_in_flight",
+        "Requests that have begun and not ended.",
+        Family::default(),
+    );
+    (requests, durations, in_flight)
+}
+
+/// New, duplicate, rejected.
+fn keys(r: &mut Registrar) -> [Counter; 3] {
+    let keys: Family<Labels, Counter> = r.add(
+        "switchboard_ingest_keys",
+        "Keys by what became of them: new, duplicate, or rejected as malformed.",
+        Family::default(),
+    );
+    ["new", "duplicate", "rejected"]
+        .map(|result| keys.get_or_create(&vec![("result", result)]).clone())
 }
 
 fn build_info() -> prometheus_client::metrics::info::Info<Labels> {

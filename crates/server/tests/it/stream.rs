@@ -5,7 +5,7 @@ use std::time::Duration;
 use switchboard_proto::v1::IngestRequest;
 use switchboard_server::Limits;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::Code;
 
 use crate::{
@@ -93,7 +93,6 @@ async fn a_peer_that_gets_no_answers_is_not_read_for_ever() {
         count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         (n < 99_000).then(|| request(&"x".repeat(64), &key(n)))
     });
-    use tokio_stream::StreamExt as _;
     let mut answers = node.grpc().await.ingest_stream(requests).await.unwrap().into_inner();
     // What is in flight is bounded by the limit and the windows, far below what is offered: it
     // stops growing.

@@ -1,6 +1,6 @@
 //! `switchboard call`: any call of gRPC, written as JSON.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use clap::Args;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor};
@@ -50,8 +50,9 @@ fn list(pool: &DescriptorPool) -> Result<(), Failure> {
     for service in pool.services() {
         for method in service.methods() {
             let stream = |is| if is { "stream " } else { "" };
-            listed += &format!(
-                "{}/{} ({}{}) returns ({}{})\n",
+            let _ = writeln!(
+                listed,
+                "{}/{} ({}{}) returns ({}{})",
                 service.full_name(),
                 method.name(),
                 stream(method.is_client_streaming()),

@@ -160,19 +160,19 @@ async fn record(
         drop(waiting);
         Ok(())
     };
-    let ((), received) = tokio::join!(forward, receive);
+    let ((), outcome) = tokio::join!(forward, receive);
     bar.finish_and_clear();
     summarize(&tally, began);
-    received?;
+    outcome?;
     bad.map_or(Ok(()), |what| Err(Failure::failed(what)))
 }
 
 fn tell(options: &Options, key: &str, receipt: Receipt, tally: &mut Tally) -> Result<(), Failure> {
     let Receipt { timestamp, id, new } = receipt;
     if new {
-        tally.new += 1
+        tally.new += 1;
     } else {
-        tally.repeated += 1
+        tally.repeated += 1;
     }
     if options.quiet {
         return Ok(());

@@ -44,7 +44,8 @@ pub(crate) struct Options {
     #[arg(long, env = "SWITCHBOARD_LOG_FILTER", default_value = "info")]
     log_filter: String,
 
-    /// Where traces are sent by OTLP over gRPC, for example http://127.0.0.1:4317; none by default.
+    /// Where traces are sent by OTLP over gRPC, for example `http://127.0.0.1:4317`;
+    /// none by default.
     #[arg(long, env = "SWITCHBOARD_OTLP_ENDPOINT")]
     otlp_endpoint: Option<String>,
 
@@ -144,10 +145,10 @@ async fn serve(options: &Options) -> Result<(), Failure> {
     let server = Server::new(ports, metrics, options.limits(), listeners);
     tracing::info!(addresses = %server.addresses(), "ready");
     output::line(format_args!("listening {}", server.addresses()))?;
-    let served = server.run(stop, Duration::from_secs(options.drain_seconds)).await;
+    let ended = server.run(stop, Duration::from_secs(options.drain_seconds)).await;
     // Whatever the end: what was acknowledged is put away.
     let _ = tokio::task::spawn_blocking(move || store.close()).await;
-    match served {
+    match ended {
         Ok(()) => {
             tracing::info!("stopped");
             Ok(())

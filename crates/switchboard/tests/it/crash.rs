@@ -28,7 +28,7 @@ async fn load(url: String, told: Told, caller: u32, round: u32) {
             "K-{:01}{:01}{n:03}-{}",
             caller % 10,
             round % 10,
-            char::from(b'A' + (round / 10) as u8)
+            char::from(b'A' + u8::try_from(round / 10).unwrap())
         )
     };
     let sent: Vec<String> = (0..1_000).map(key).collect();

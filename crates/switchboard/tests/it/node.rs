@@ -158,11 +158,11 @@ impl Drop for Node {
         let _ = self.child.kill();
         let _ = self.child.wait();
         let log = self.log();
-        if !thread::panicking() {
-            assert!(!log.contains("ERROR"), "the log has an error:\n{log}");
-        } else {
+        if thread::panicking() {
             let _ = writeln!(std::io::stderr(), "--- log\n{log}");
+            return;
         }
+        assert!(!log.contains("ERROR"), "the log has an error:\n{log}");
     }
 }
 
