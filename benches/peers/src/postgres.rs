@@ -19,7 +19,8 @@ const CONNECTIONS: u64 = 16;
 const BATCH: usize = 64;
 
 /// Sorted, so that two batches with keys in common can't wait for each other.
-const RECORD: &str = "WITH asked AS (SELECT DISTINCT key FROM unnest($1::text[]) AS key ORDER BY key), \
+const RECORD: &str = "WITH asked AS \
+     (SELECT DISTINCT key FROM unnest($1::text[]) AS key ORDER BY key), \
      added AS (INSERT INTO ledger (tenant, key) SELECT 't', key FROM asked \
      ON CONFLICT DO NOTHING RETURNING key, id) \
      SELECT key, id, true FROM added UNION ALL \

@@ -68,7 +68,11 @@ impl IntoResponse for Problem {
 pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     let content_type = HeaderValue::from_static("application/json");
     match serde_json::to_vec(body) {
-        Ok(bytes) => (status, [(header::CONTENT_TYPE, content_type)], bytes).into_response(),
+        Ok(mut bytes) => {
+            // For whoever reads it in a terminal.
+            bytes.push(b'\n');
+            (status, [(header::CONTENT_TYPE, content_type)], bytes).into_response()
+        }
         // Our own types always can be written; an empty 500 is what is left to say otherwise.
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

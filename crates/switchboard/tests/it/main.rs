@@ -1,4 +1,4 @@
-//! The whole program as a user meets it: the real executable, on free ports, in a folder of its own.
+//! The whole program as a user meets it: the real executable, on free ports, in its own folder.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a suite of tests")]
 
 mod commands;

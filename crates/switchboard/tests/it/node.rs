@@ -124,7 +124,7 @@ impl Node {
         let body = format!(r#"{{"key":"{key}"}}"#);
         let (_, answer) = self.post(&format!("/v1/tenants/{tenant}/ingest"), &body);
         match answer.split_once(",\"id\"") {
-            Some((_, rest)) => format!("\"id\"{}", rest.trim_end_matches('}')),
+            Some((_, rest)) => format!("\"id\"{}", rest.trim().trim_end_matches('}')),
             None => answer,
         }
     }
