@@ -2,11 +2,7 @@
 
 use std::{
     mem,
-    sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -33,8 +29,6 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     arrived: Condvar,
     entries_max: usize,
-    /// Whether the last group held more than one batch.
-    crowded: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -50,12 +44,7 @@ struct State {
 impl Queue {
     /// An empty queue that holds at most so many entries.
     pub(crate) fn new(entries_max: usize) -> Self {
-        Self {
-            state: Mutex::default(),
-            arrived: Condvar::new(),
-            entries_max,
-            crowded: AtomicBool::new(false),
-        }
+        Self { state: Mutex::default(), arrived: Condvar::new(), entries_max }
     }
 
     /// Appends a batch, or answers it at once with why not.
@@ -87,11 +76,6 @@ impl Queue {
     /// Takes all that waits, in order; sleeps until there is something. None once the queue is
     /// closed and empty. `spare` is an empty vector to go on with.
     pub(crate) fn take(&self, spare: Vec<Batch>) -> Option<Vec<Batch>> {
-        if self.crowded.load(Ordering::Relaxed) {
-            // Many come at once and the processors are busy: whoever is about to hand over the next
-            // batch gets his turn first, and shares the sync. A lone request never comes here.
-            thread::yield_now();
-        }
         let mut state = self.lock();
         while state.batches.is_empty() {
             if state.closed.is_some() {
@@ -101,7 +85,6 @@ impl Queue {
             state = self.arrived.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.entries = 0;
-        self.crowded.store(1 < state.batches.len(), Ordering::Relaxed);
         Some(mem::replace(&mut state.batches, spare))
     }
 

@@ -1,4 +1,4 @@
-//! Who calls, and for which tenant.
+//! Who calls, and for which tenants it may speak.
 //!
 //! The only place that makes a [`Tenant`] of what a request says. Today every node is open: whoever
 //! reaches it may speak for any tenant, which is why it listens on loopback only. Credentials will
@@ -6,11 +6,29 @@
 
 use switchboard_core::{Result, Tenant};
 
-/// Establishes the tenant of a request.
-///
-/// # Errors
-///
-/// [`switchboard_core::Code::InvalidTenant`] when it is not written as one.
-pub(crate) fn tenant(named: &str) -> Result<Tenant> {
-    named.parse()
+/// Whoever is at the other end of a request or a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Caller {
+    /// Anybody: the node is open.
+    Open,
+}
+
+impl Caller {
+    /// Establishes who calls, from what came with the request.
+    #[inline]
+    pub(crate) fn of(_headers: &http::HeaderMap) -> Self {
+        Self::Open
+    }
+
+    /// The tenant that the caller named, if it may speak for it.
+    ///
+    /// # Errors
+    ///
+    /// [`switchboard_core::Code::InvalidTenant`] when it is not written as one.
+    #[inline]
+    pub(crate) fn tenant(self, named: &str) -> Result<Tenant> {
+        match self {
+            Self::Open => named.parse(),
+        }
+    }
 }

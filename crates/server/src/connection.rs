@@ -5,15 +5,22 @@
 //! HTTP/1 from HTTP/2 has no time limit. So everything is set here, with its number.
 
 use std::{
+    convert::Infallible,
+    error::Error,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
 use axum::{Router, body::Body};
-use hyper::{Request, body::Incoming, service::service_fn};
+use bytes::Bytes;
+use futures_util::{FutureExt as _, TryFutureExt as _, future::Either};
+use http_body::Frame;
+use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -22,21 +29,25 @@ use tokio::{net::TcpStream, time};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::limits::{
-    CONNECTION_WINDOW, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, LOCAL_RESETS_MAX, Limits,
-    PENDING_RESETS_MAX, STREAM_WINDOW,
+use crate::{
+    grpc::{self, Call, Services},
+    limits::{
+        CONNECTION_WINDOW, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, LOCAL_RESETS_MAX, Limits,
+        PENDING_RESETS_MAX, STREAM_WINDOW,
+    },
 };
 
 /// What serves connections. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Connections {
     builder: auto::Builder<TokioExecutor>,
+    services: Option<Arc<Services>>,
     router: Router,
     first_request: Duration,
 }
 
 impl Connections {
-    pub(crate) fn new(router: Router, limits: &Limits) -> Self {
+    pub(crate) fn new(services: Option<Services>, router: Router, limits: &Limits) -> Self {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header);
         builder
@@ -50,17 +61,18 @@ impl Connections {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
-        Self { builder, router, first_request: limits.first_request }
+        let services = services.map(Arc::new);
+        Self { builder, services, router, first_request: limits.first_request }
     }
 
     /// Serves one connection to its end. When told to stop, finishes what has begun.
     pub(crate) async fn serve(self, stream: TcpStream, stop: CancellationToken) {
         let begun = Arc::new(AtomicBool::new(false));
         let service = {
-            let (begun, router) = (Arc::clone(&begun), self.router);
+            let (begun, services, router) = (Arc::clone(&begun), self.services, self.router);
             service_fn(move |request: Request<Incoming>| {
                 begun.store(true, Ordering::Relaxed);
-                router.clone().oneshot(request.map(Body::new))
+                answer(services.as_ref(), &router, request)
             })
         };
         let connection = self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
@@ -88,6 +100,57 @@ impl Connections {
                     connection.as_mut().graceful_shutdown();
                 }
             }
+        }
+    }
+}
+
+/// Answers one request: a service of gRPC straight, anything else through the router.
+fn answer(
+    services: Option<&Arc<Services>>,
+    router: &Router,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<Answer>, Infallible>> + use<> {
+    if let Some(services) = services
+        && let Some(call) = Call::of(request.uri().path())
+    {
+        let answer = services.answer(call, request);
+        return Either::Left(answer.map(|answer| Ok(answer.map(Answer::Grpc))));
+    }
+    // Boxed, so that a request to a service does not carry the room that this would take.
+    let answer = Box::pin(router.clone().oneshot(request.map(Body::new)));
+    Either::Right(answer.map_ok(|answer| answer.map(Answer::Routed)))
+}
+
+/// The body of an answer, whoever made it.
+enum Answer {
+    Grpc(grpc::Answer),
+    Routed(Body),
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.get_mut() {
+            Self::Grpc(grpc::Answer::Unary(body)) => {
+                Pin::new(body).poll_frame(context).map_err(Into::into)
+            }
+            Self::Grpc(grpc::Answer::Stream(body)) => {
+                Pin::new(body).poll_frame(context).map_err(Into::into)
+            }
+            Self::Routed(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Grpc(grpc::Answer::Unary(body)) => body.is_end_stream(),
+            Self::Grpc(grpc::Answer::Stream(body)) => body.is_end_stream(),
+            Self::Routed(body) => body.is_end_stream(),
         }
     }
 }

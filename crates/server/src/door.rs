@@ -11,13 +11,13 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use switchboard_core::{Code, Error, Result, Tenant};
+use switchboard_core::{Code, Error, Result};
 use tokio::time;
 use tracing::{Instrument as _, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::{
-    caller,
+    caller::Caller,
     node::Node,
     telemetry::{Metrics, Route, parent_of},
 };
@@ -45,23 +45,19 @@ impl Entrance {
         Self { capability, operation, transport, route, metrics, limit }
     }
 
-    /// Lets one request in and runs it to its end.
+    /// Lets one request in and runs it to its end: reading its body is part of it.
     pub(crate) async fn pass<T, F>(
         &self,
         headers: &http::HeaderMap,
-        tenant: Result<&str>,
-        work: impl FnOnce(Tenant) -> F,
+        work: impl FnOnce(Caller) -> F,
     ) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
         let passing = self.begin(1);
-        let tenant = match tenant.and_then(caller::tenant) {
-            Ok(tenant) => tenant,
-            Err(error) => return passing.end(Err(error)),
-        };
         let span = self.span(headers);
-        let work = AssertUnwindSafe(time::timeout(self.limit, work(tenant))).catch_unwind();
+        let limit = timeout_of(headers).map_or(self.limit, |timeout| timeout.min(self.limit));
+        let work = AssertUnwindSafe(time::timeout(limit, work(Caller::of(headers)))).catch_unwind();
         let outcome =
             if span.is_disabled() { work.await } else { work.instrument(span.clone()).await };
         let result = match outcome {
@@ -83,7 +79,7 @@ impl Entrance {
     }
 
     /// Lets several requests of one stream in, whose tenants are established one by one with
-    /// [`caller::tenant`]. They end together.
+    /// [`Caller::tenant`]. They end together.
     pub(crate) fn begin(&self, requests: u64) -> Passing<'_> {
         self.route.begin(requests);
         Passing { entrance: self, requests, began: Instant::now(), ended: false }
@@ -152,5 +148,54 @@ impl Drop for Passing<'_> {
             let took = self.began.elapsed();
             self.entrance.route.end(Err(Code::Unavailable), self.requests, took);
         }
+    }
+}
+
+/// How long the caller is ready to wait, where it says so as gRPC does: up to eight digits and a
+/// unit. What is not written so is not heeded.
+fn timeout_of(headers: &http::HeaderMap) -> Option<Duration> {
+    let value = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
+    if 8 < digits.len() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_hours(amount)),
+        "M" => Some(Duration::from_mins(amount)),
+        "S" => Some(Duration::from_secs(amount)),
+        "m" => Some(Duration::from_millis(amount)),
+        "u" => Some(Duration::from_micros(amount)),
+        "n" => Some(Duration::from_nanos(amount)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(value: &str, expected: Option<Duration>) {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("grpc-timeout", value.parse().unwrap());
+        assert_eq!(timeout_of(&headers), expected, "{value}");
+    }
+
+    #[test]
+    fn timeouts() {
+        check("5S", Some(Duration::from_secs(5)));
+        check("99999999H", Some(Duration::from_hours(99_999_999)));
+        check("20m", Some(Duration::from_millis(20)));
+        check("20u", Some(Duration::from_micros(20)));
+        check("0n", Some(Duration::ZERO));
+        check("2M", Some(Duration::from_mins(2)));
+        check("123456789S", None);
+        check("5", None);
+        check("S", None);
+        check("+5S", None);
+        check("5s", None);
+        check("", None);
+        assert_eq!(timeout_of(&http::HeaderMap::new()), None);
     }
 }

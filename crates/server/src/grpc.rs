@@ -1,13 +1,15 @@
 //! gRPC: the services of the wire, reflection and health.
 
 mod ingest;
+mod unary;
 mod until;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, response::Response};
+use axum::{Router, body::Body};
+use http::{Request, Response};
+use hyper::body::Incoming;
 use switchboard_core::store::Condition;
-use switchboard_proto::v1::ingest_service_server::IngestServiceServer;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
@@ -23,10 +25,67 @@ const HEALTH: Duration = Duration::from_millis(250);
 /// The services whose health is told, beside the node as a whole (the empty name).
 const SERVICES: [&str; 2] = ["", "switchboard.v1.IngestService"];
 
-/// The routes of all services, and what keeps their health up to date.
+/// The services that a connection calls straight, without the router.
+#[derive(Debug)]
+pub(crate) struct Services {
+    ingest: Ingest,
+}
+
+impl Services {
+    pub(crate) fn new(node: &Node) -> Self {
+        Self { ingest: Ingest::new(node) }
+    }
+
+    /// Answers a request that is such a call.
+    pub(crate) fn answer(
+        self: &Arc<Self>,
+        call: Call,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Answer>> + use<> {
+        let services = Arc::clone(self);
+        async move {
+            let ingest = &services.ingest;
+            match call {
+                Call::Ingest => ingest.one(request).await,
+                // Boxed, so that the commonest call does not carry the room that these take.
+                Call::IngestBatch => Box::pin(ingest.batch(request)).await,
+                Call::IngestStream => Box::pin(ingest.stream(request)).await,
+            }
+        }
+    }
+}
+
+/// A call that is answered straight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Call {
+    Ingest,
+    IngestBatch,
+    IngestStream,
+}
+
+impl Call {
+    /// The call that a path names, if it is one of these.
+    pub(crate) fn of(path: &str) -> Option<Self> {
+        match path.strip_prefix("/switchboard.v1.IngestService/")? {
+            "Ingest" => Some(Self::Ingest),
+            "IngestBatch" => Some(Self::IngestBatch),
+            "IngestStream" => Some(Self::IngestStream),
+            _ => None,
+        }
+    }
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Of a unary call.
+    Unary(unary::Answer),
+    /// Of a stream.
+    Stream(tonic::body::Body),
+}
+
+/// The routes of the other services, and what keeps the health of all up to date.
 pub(crate) fn routes(node: &Node) -> (Router, Health) {
-    let limit = node.limits.body_bytes_max;
-    let ingest = IngestServiceServer::new(Ingest::new(node)).max_decoding_message_size(limit);
     let (reporter, health) = tonic_health::server::health_reporter();
     // Not `Routes::default()`: unknown paths are answered by the one fallback of the node.
     let mut routes = Routes::from(Router::new());
@@ -43,18 +102,16 @@ pub(crate) fn routes(node: &Node) -> (Router, Health) {
     // What may be watched for ever ends with the node. Our own streams end by themselves, with the
     // answers to what was taken.
     let draining = node.draining.clone();
-    let endless = MapResponseLayer::new(move |response: Response| {
+    let endless = MapResponseLayer::new(move |response: Response<Body>| {
         response.map(|body| Body::new(Until::new(body, draining.clone())))
     });
     let watched = routes.into_axum_router().layer(endless);
-    let ours = Routes::from(Router::new()).add_service(ingest).into_axum_router();
-    let services = ours.layer(MapResponseLayer::new(named)).merge(watched);
-    (services, Health { node: node.clone(), reporter })
+    (watched, Health { node: node.clone(), reporter })
 }
 
 /// Gives the errors that the transport finds by itself (a message too long, or none) the names and
 /// details that all errors have.
-fn named(response: Response) -> Response {
+fn named<B: Default>(response: Response<B>) -> Response<B> {
     let headers = response.headers();
     if !headers.contains_key("grpc-status") || headers.contains_key("grpc-status-details-bin") {
         return response;

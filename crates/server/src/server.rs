@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::Router;
 use futures_util::FutureExt as _;
 use switchboard_core::Error;
 use tokio::{net::TcpListener, time};
@@ -86,10 +85,13 @@ impl Server {
 
         let (grpc, health) = grpc::routes(&node);
         let routes = http::routes(&node).merge(grpc);
-        serve(&node, "main", main, routes, node.limits.connections_max, &accepting, &connections);
+        let services = Some(grpc::Services::new(&node));
+        let serving = Connections::new(services, routes, &node.limits);
+        serve(&node, "main", main, serving, node.limits.connections_max, &accepting, &connections);
         let (store, draining) = (Arc::clone(&node.ports.store), node.draining.clone());
         let routes = telemetry::admin(Arc::clone(&node.metrics), store, draining);
-        serve(&node, "admin", admin, routes, ADMIN_CONNECTIONS_MAX, &background, &background);
+        let serving = Connections::new(None, routes, &node.limits);
+        serve(&node, "admin", admin, serving, ADMIN_CONNECTIONS_MAX, &background, &background);
         background.spawn(Kind::Essential, "health", |stop| health.run(stop));
         let metrics = Arc::clone(&node.metrics);
         background.spawn(Kind::Essential, "lag", |stop| watch_lag(metrics, stop));
@@ -122,12 +124,11 @@ fn serve(
     node: &Node,
     name: &'static str,
     listener: TcpListener,
-    router: Router,
+    serving: Connections,
     places: usize,
     accepting: &Tasks,
     connections: &Tasks,
 ) {
-    let serving = Connections::new(router, &node.limits);
     let metrics = Arc::clone(&node.metrics);
     let connections = connections.clone();
     accepting.spawn(Kind::Essential, name, move |stop| {

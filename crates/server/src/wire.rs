@@ -5,12 +5,12 @@ pub(crate) mod from {
     use switchboard_core::{Result, ingest::Entry};
     use switchboard_proto::v1;
 
-    use crate::caller;
+    use crate::caller::Caller;
 
     /// One request of a stream.
     #[inline]
-    pub(crate) fn entry(request: &v1::IngestRequest) -> Result<Entry> {
-        Ok(Entry { tenant: caller::tenant(&request.tenant)?, key: request.key.parse()? })
+    pub(crate) fn entry(caller: Caller, request: &v1::IngestRequest) -> Result<Entry> {
+        Ok(Entry { tenant: caller.tenant(&request.tenant)?, key: request.key.parse()? })
     }
 }
 

@@ -2,14 +2,26 @@
 
 mod pipeline;
 
+use std::future::{self, Ready};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use switchboard_core::Result;
 use switchboard_proto::v1::{
     IngestBatchRequest, IngestBatchResponse, IngestRequest, IngestResponse,
-    ingest_service_server::IngestService,
 };
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{
+    Status, Streaming,
+    server::{Grpc, StreamingService},
+};
+use tonic_prost::ProstCodec;
 
 use self::pipeline::Pipeline;
-use crate::{door::Entrance, node::Node, status, wire};
+use super::{
+    Answer, named,
+    unary::{answer, message, refusal},
+};
+use crate::{caller::Caller, door::Entrance, node::Node, wire};
 
 /// Ingest over gRPC.
 #[derive(Debug)]
@@ -30,39 +42,59 @@ impl Ingest {
             stream: entrance("stream"),
         }
     }
+
+    /// Records one key.
+    pub(super) async fn one(&self, request: Request<Incoming>) -> Response<Answer> {
+        if let Some(refusal) = refusal(&request) {
+            return refusal.map(Answer::Unary);
+        }
+        let (parts, body) = request.into_parts();
+        let work = |caller: Caller| async move {
+            let IngestRequest { tenant, key } = message(body, self.bytes_max()).await?;
+            let (receipt, at) = self.node.ingest(caller.tenant(&tenant)?, &key).await?;
+            Ok(wire::to::ingest_response(receipt, at))
+        };
+        answer(self.one.pass(&parts.headers, work).await).map(Answer::Unary)
+    }
+
+    /// Records a batch.
+    pub(super) async fn batch(&self, request: Request<Incoming>) -> Response<Answer> {
+        if let Some(refusal) = refusal(&request) {
+            return refusal.map(Answer::Unary);
+        }
+        let (parts, body) = request.into_parts();
+        let work = |caller: Caller| async move {
+            let IngestBatchRequest { tenant, keys } = message(body, self.bytes_max()).await?;
+            let ingested = self.node.ingest_batch(caller.tenant(&tenant)?, &keys).await?;
+            Ok::<IngestBatchResponse, _>(wire::to::batch_response(ingested))
+        };
+        answer(self.batch.pass(&parts.headers, work).await).map(Answer::Unary)
+    }
+
+    /// Records keys as they come.
+    pub(super) async fn stream(&self, request: Request<Incoming>) -> Response<Answer> {
+        let codec = ProstCodec::<IngestResponse, IngestRequest>::default();
+        let mut grpc = Grpc::new(codec).max_decoding_message_size(self.bytes_max());
+        named(grpc.streaming(Begin(self), request).await).map(Answer::Stream)
+    }
+
+    fn bytes_max(&self) -> usize {
+        self.node.limits.body_bytes_max
+    }
 }
 
-#[tonic::async_trait]
-impl IngestService for Ingest {
-    type IngestStreamStream = Pipeline;
+/// Begins a stream.
+struct Begin<'a>(&'a Ingest);
 
-    async fn ingest(
-        &self,
-        request: Request<IngestRequest>,
-    ) -> Result<Response<IngestResponse>, Status> {
-        let (metadata, _, IngestRequest { tenant, key }) = request.into_parts();
-        let ingest = |tenant| self.node.ingest(tenant, &key);
-        let ingested = self.one.pass(metadata.as_ref(), Ok(&tenant), ingest).await;
-        let (receipt, at) = ingested.map_err(|error| status::grpc(&error))?;
-        Ok(Response::new(wire::to::ingest_response(receipt, at)))
-    }
+impl StreamingService<IngestRequest> for Begin<'_> {
+    type Response = IngestResponse;
+    type ResponseStream = Pipeline;
+    type Future = Ready<Result<tonic::Response<Pipeline>, Status>>;
 
-    async fn ingest_batch(
-        &self,
-        request: Request<IngestBatchRequest>,
-    ) -> Result<Response<IngestBatchResponse>, Status> {
-        let (metadata, _, IngestBatchRequest { tenant, keys }) = request.into_parts();
-        let ingest = |tenant| self.node.ingest_batch(tenant, &keys);
-        let ingested = self.batch.pass(metadata.as_ref(), Ok(&tenant), ingest).await;
-        let ingested = ingested.map_err(|error| status::grpc(&error))?;
-        Ok(Response::new(wire::to::batch_response(ingested)))
-    }
-
-    async fn ingest_stream(
-        &self,
-        request: Request<Streaming<IngestRequest>>,
-    ) -> Result<Response<Pipeline>, Status> {
-        let pipeline = Pipeline::new(&self.node, self.stream.clone(), request.into_inner());
-        Ok(Response::new(pipeline))
+    fn call(&mut self, request: tonic::Request<Streaming<IngestRequest>>) -> Self::Future {
+        let Self(Ingest { node, stream, .. }) = self;
+        let caller = Caller::of(request.metadata().as_ref());
+        let pipeline = Pipeline::new(node, stream.clone(), caller, request.into_inner());
+        future::ready(Ok(tonic::Response::new(pipeline)))
     }
 }

@@ -18,7 +18,7 @@ use super::{
     body,
     problem::{Problem, ProblemBody, json},
 };
-use crate::{door::Entrance, node::Node};
+use crate::{caller::Caller, door::Entrance, node::Node};
 
 /// One key to record.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -112,11 +112,12 @@ async fn one(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let (headers, node) = (request.headers().clone(), &ingest.node);
-    let work = |tenant| async move {
+    let work = |caller: Caller| async move {
+        let tenant = caller.tenant(named(&tenant)?)?;
         let One { key } = body::json(request, node.limits.body_bytes_max).await?;
         node.ingest(tenant, &key).await
     };
-    let (receipt, at) = ingest.one.pass(&headers, named(&tenant), work).await?;
+    let (receipt, at) = ingest.one.pass(&headers, work).await?;
     Ok(json(StatusCode::OK, &recorded(receipt, at)))
 }
 
@@ -152,11 +153,12 @@ async fn batch(
     request: Request<Body>,
 ) -> Result<Response, Problem> {
     let (headers, node) = (request.headers().clone(), &ingest.node);
-    let work = |tenant| async move {
+    let work = |caller: Caller| async move {
+        let tenant = caller.tenant(named(&tenant)?)?;
         let Batch { keys } = body::json(request, node.limits.body_bytes_max).await?;
         node.ingest_batch(tenant, &keys).await
     };
-    let ingested = ingest.batch.pass(&headers, named(&tenant), work).await?;
+    let ingested = ingest.batch.pass(&headers, work).await?;
     let results = ingested.receipts.into_iter().map(|receipt| recorded(receipt, ingested.at));
     Ok(json(StatusCode::OK, &RecordedBatch { results: results.collect() }))
 }

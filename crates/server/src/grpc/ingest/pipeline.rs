@@ -25,6 +25,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, Streaming};
 
 use crate::{
+    caller::Caller,
     door::Entrance,
     limits::STREAM_BATCH_MAX,
     node::{Ingesting, Node},
@@ -35,6 +36,7 @@ use crate::{
 pub(crate) struct Pipeline {
     node: Node,
     entrance: Entrance,
+    caller: Caller,
     /// None once there is nothing more to read.
     requests: Option<Streaming<IngestRequest>>,
     draining: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -57,10 +59,16 @@ struct Batch {
 }
 
 impl Pipeline {
-    pub(crate) fn new(node: &Node, entrance: Entrance, requests: Streaming<IngestRequest>) -> Self {
+    pub(crate) fn new(
+        node: &Node,
+        entrance: Entrance,
+        caller: Caller,
+        requests: Streaming<IngestRequest>,
+    ) -> Self {
         Self {
             node: node.clone(),
             entrance,
+            caller,
             requests: Some(requests),
             draining: Box::pin(node.draining.clone().cancelled_owned()),
             batches: VecDeque::new(),
@@ -98,7 +106,7 @@ impl Pipeline {
         while entries.len() < max {
             let Some(requests) = &mut self.requests else { break };
             match Pin::new(requests).poll_next(context) {
-                Poll::Ready(Some(Ok(request))) => match wire::from::entry(&request) {
+                Poll::Ready(Some(Ok(request))) => match wire::from::entry(self.caller, &request) {
                     Ok(entry) => entries.push(entry),
                     Err(error) => {
                         self.node.metrics.rejected(1);
