@@ -8,6 +8,14 @@ pub mod v1 {
     include!("generated/switchboard.v1.rs");
 }
 
+/// A contract of somebody else's, which Switchboard answers to.
+pub mod tenten {
+    /// The number of users online.
+    pub mod interview {
+        include!("generated/tenten.interview.rs");
+    }
+}
+
 /// The description of all services, as a serialized `google.protobuf.FileDescriptorSet`: what
 /// reflection answers with.
 pub const DESCRIPTORS: &[u8] = include_bytes!("generated/descriptors.bin");

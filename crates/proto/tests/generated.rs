@@ -5,7 +5,12 @@ use std::{fs, path::Path};
 use prost_reflect::prost::Message as _;
 
 /// What is compiled. Files that these import come along.
-const FILES: &[&str] = &["switchboard/v1/ingest.proto"];
+const FILES: &[&str] = &[
+    "switchboard/v1/ingest.proto",
+    "switchboard/v1/presence.proto",
+    "switchboard/v1/session.proto",
+    "tenten/interview.proto",
+];
 
 #[test]
 fn is_up_to_date() {
