@@ -5,12 +5,15 @@
 //! argument, or through [`time::Clock`]. No type here can be serialized: what is on the wire or on
 //! disk is the business of those who put it there.
 
+pub mod client;
 pub mod error;
 pub mod ingest;
+pub mod presence;
 pub mod store;
 pub mod tenant;
 pub mod time;
 
+pub use client::{ClientId, Identity};
 pub use error::{Code, Error, Result};
 pub use tenant::Tenant;
 pub use time::Millis;

@@ -9,6 +9,19 @@ use std::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Millis(pub i64);
 
+impl Millis {
+    /// So many milliseconds later, or earlier; stops at the ends of time.
+    #[must_use]
+    pub const fn plus(self, ms: i64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// The milliseconds from another time to this one.
+    pub const fn since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
 /// Tells the time. The program has the only one that reads the machine's clock; tests turn theirs.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The time now.
