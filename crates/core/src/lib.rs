@@ -9,6 +9,7 @@ pub mod client;
 pub mod error;
 pub mod ingest;
 pub mod presence;
+pub mod session;
 pub mod store;
 pub mod tenant;
 pub mod time;

@@ -1,0 +1,117 @@
+//! What a session wants done.
+
+use crate::{Error, ingest::Key};
+
+/// What a session wants done.
+#[derive(Debug)]
+pub enum Output<'a> {
+    /// Send a frame.
+    Send(Reply<'a>),
+    /// Decide whether this client is let in, and say so with [`super::Input::Admitted`] or
+    /// [`super::Input::Refused`].
+    Admit {
+        /// Whose client it says it is.
+        tenant: &'a str,
+        /// Which client it says it is.
+        client: &'a str,
+    },
+    /// Record a key, send the answer, and say so with [`super::Input::Answered`].
+    Record {
+        /// The client's number of the request.
+        request_id: u64,
+        /// What to record.
+        key: Key,
+    },
+    /// Report [`super::Session::sighting`] to the status service.
+    Report,
+    /// Close the connection once everything is sent.
+    Close(Reason),
+}
+
+/// A frame for the client.
+#[derive(Debug)]
+pub enum Reply<'a> {
+    /// What the client sent.
+    Echo {
+        /// The client's number of the request.
+        request_id: u64,
+        /// Any text.
+        content: &'a str,
+    },
+    /// The sum of two numbers.
+    Sum {
+        /// The client's number of the request.
+        request_id: u64,
+        /// The sum.
+        result: i32,
+    },
+    /// Something was refused.
+    Error {
+        /// The client's number of the request, or 0.
+        request_id: u64,
+        /// What, and why.
+        error: Error,
+    },
+    /// The client was let in.
+    Welcome {
+        /// The number of the session.
+        session_id: u64,
+        /// How often pings come.
+        ping_interval_ms: u32,
+    },
+    /// To be answered with a pong.
+    Ping {
+        /// Counts the pings of the session, from 1.
+        sequence: u64,
+    },
+    /// Connect again, elsewhere.
+    Drain {
+        /// After so many milliseconds.
+        delay_ms: u32,
+    },
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The client left.
+    Client,
+    /// The client sent what is no frame.
+    Malformed,
+    /// The client did not say who it is in time.
+    NoHello,
+    /// The client was not let in.
+    Refused,
+    /// The client answered no pings.
+    Silent,
+    /// The client did not read.
+    Slow,
+    /// The node stops.
+    Drain,
+}
+
+impl Reason {
+    /// The name in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Malformed => "malformed",
+            Self::NoHello => "no_hello",
+            Self::Refused => "refused",
+            Self::Silent => "timeout",
+            Self::Slow => "slow_consumer",
+            Self::Drain => "drain",
+        }
+    }
+
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        Self::Client,
+        Self::Malformed,
+        Self::NoHello,
+        Self::Refused,
+        Self::Silent,
+        Self::Slow,
+        Self::Drain,
+    ];
+}
