@@ -3,6 +3,9 @@
 //! The files in `src/generated` are checked in, so that nobody needs `protoc`; the test `generated`
 //! makes them again and fails when they differ.
 
+pub mod field;
+pub mod frame;
+
 /// Version 1 of the wire.
 pub mod v1 {
     include!("generated/switchboard.v1.rs");

@@ -1,6 +1,9 @@
 //! What a session wants done.
 
-use crate::{Error, ingest::Key};
+use crate::{
+    Error, Millis,
+    ingest::{Key, Receipt},
+};
 
 /// What a session wants done.
 #[derive(Debug)]
@@ -63,6 +66,15 @@ pub enum Reply<'a> {
     Ping {
         /// Counts the pings of the session, from 1.
         sequence: u64,
+    },
+    /// A key was recorded.
+    Recorded {
+        /// The client's number of the request.
+        request_id: u64,
+        /// What the ledger says of it.
+        receipt: Receipt,
+        /// When the request was processed.
+        at: Millis,
     },
     /// Connect again, elsewhere.
     Drain {

@@ -24,6 +24,7 @@ fn told(output: &Output<'_>) -> String {
         }
         Output::Send(Reply::Welcome { session_id, .. }) => format!("welcome {session_id}"),
         Output::Send(Reply::Ping { sequence }) => format!("ping {sequence}"),
+        Output::Send(Reply::Recorded { request_id, .. }) => format!("recorded {request_id}"),
         Output::Send(Reply::Drain { delay_ms }) => format!("drain {delay_ms}"),
         Output::Admit { tenant, client } => format!("admit {tenant} {client}"),
         Output::Record { request_id, key } => format!("record {request_id} {key}"),
