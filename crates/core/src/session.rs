@@ -43,6 +43,7 @@ pub struct Session {
     status: Status,
     in_flight: u32,
     pings: u32,
+    awaits_pong: bool,
     /// Until when a client without a hello may be silent; when one with a hello last answered.
     heard: Millis,
     /// When the client last reported that it is online, and what of that was reported.
@@ -73,6 +74,7 @@ impl Session {
             status: Status::default(),
             in_flight: 0,
             pings: 0,
+            awaits_pong: false,
             heard: now.plus(if patient { rules.idle_ms } else { rules.hello_ms }),
             seen: None,
             reported: None,
@@ -87,6 +89,11 @@ impl Session {
     /// Whether the client has said who it is, and was let in.
     pub fn is_joined(&self) -> bool {
         matches!(self.phase, Phase::Joined | Phase::Draining { joined: true })
+    }
+
+    /// Whether the last ping has not been answered.
+    pub fn awaits_pong(&self) -> bool {
+        self.awaits_pong
     }
 
     /// What the client reported last, and when it was last seen online.
@@ -210,6 +217,7 @@ impl Session {
 
     fn pong<'a>(&mut self, status: Status, now: Millis, out: &mut impl FnMut(Output<'a>)) {
         self.heard = now;
+        self.awaits_pong = false;
         let turned = status.is_online() != self.status.is_online();
         self.status = status;
         if status.is_online() {
@@ -246,6 +254,7 @@ impl Session {
 
     fn ping<'a>(&mut self, out: &mut impl FnMut(Output<'a>)) {
         self.pings = self.pings.wrapping_add(1);
+        self.awaits_pong = true;
         out(Output::Send(Reply::Ping { sequence: self.pings.into() }));
     }
 

@@ -9,14 +9,17 @@ mod accept;
 mod caller;
 mod connection;
 mod door;
+mod gateway;
 mod grpc;
 mod http;
 pub mod limits;
 mod listeners;
 mod node;
+mod presence;
 mod server;
 mod status;
 pub mod tasks;
+mod tcp;
 pub mod telemetry;
 mod wire;
 

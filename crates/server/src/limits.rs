@@ -19,6 +19,27 @@ pub struct Limits {
     pub streams_max: u32,
     /// The longest header list of an HTTP/2 request, in bytes.
     pub header_list_bytes_max: u32,
+    /// The longest frame of a session, in bytes.
+    pub frame_bytes_max: usize,
+    /// How long a session may take to its first frame; over TCP, where a plain client may connect
+    /// long before it has anything to say, [`Limits::session_idle`] counts.
+    pub hello: Duration,
+    /// How long a session without a hello may be silent after that.
+    pub session_idle: Duration,
+    /// How long the rest of a frame may keep away, once it has begun.
+    pub frame_rest: Duration,
+    /// Requests of one session that wait for their answer.
+    pub session_requests_max: u32,
+    /// What waits to be sent to one session, in bytes: no more of its frames are read then.
+    pub session_queue_bytes_max: usize,
+    /// How long a session may read nothing while something waits for it.
+    pub write_stall: Duration,
+    /// Sessions of one tenant at this node.
+    pub sessions_per_tenant_max: u32,
+    /// Sessions of one client at this node.
+    pub sessions_per_client_max: u16,
+    /// Open connections to the TCP listener; more wait to be accepted.
+    pub tcp_connections_max: usize,
     /// Requests of one ingest stream that wait for their sync; more are not read yet.
     pub stream_requests_max: usize,
 }
@@ -52,6 +73,16 @@ impl Default for Limits {
             request: Duration::from_secs(30),
             streams_max: 200,
             header_list_bytes_max: 16 * 1024,
+            frame_bytes_max: 64 * 1024,
+            hello: Duration::from_secs(10),
+            session_idle: Duration::from_hours(1),
+            frame_rest: Duration::from_secs(30),
+            session_requests_max: 256,
+            session_queue_bytes_max: 1024 * 1024,
+            write_stall: Duration::from_secs(10),
+            sessions_per_tenant_max: 100_000,
+            sessions_per_client_max: 100,
+            tcp_connections_max: 100_000,
             stream_requests_max: 4_096,
         }
     }

@@ -2,22 +2,27 @@
 
 use std::{
     fmt,
+    hash::{BuildHasher as _, RandomState},
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures_util::FutureExt as _;
-use switchboard_core::Error;
+use switchboard_core::{Error, presence::GatewayId};
 use tokio::{net::TcpListener, time};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Addresses, Limits, Listeners, Ports, accept,
+    caller::Caller,
     connection::Connections,
+    gateway::Gateway,
     grpc, http,
     node::Node,
+    presence::Nowhere,
     tasks::{Kind, Tasks, Unfinished},
+    tcp::Tcp,
     telemetry::{self, Metrics},
 };
 
@@ -77,17 +82,25 @@ impl Server {
     /// [`Stopped`]: the store failed, or work was left behind.
     pub async fn run(self, stop: CancellationToken, grace: Duration) -> Result<(), Stopped> {
         let Self { node, listeners } = self;
-        let Listeners { main, admin, .. } = listeners;
+        let Listeners { main, tcp, admin, .. } = listeners;
         // Cancelled when an essential task ends.
         let broken = CancellationToken::new();
         let part = || Tasks::new(broken.clone());
         let (accepting, connections, background) = (part(), part(), part());
+        let (sessions, reports) = (part(), part());
 
         let (grpc, health) = grpc::routes(&node);
         let routes = http::routes(&node).merge(grpc);
         let services = Some(grpc::Services::new(&node));
         let serving = Connections::new(services, routes, &node.limits);
         serve(&node, "main", main, serving, node.limits.connections_max, &accepting, &connections);
+        let gateway = Gateway::new(&node, gateway_id(), Arc::new(Nowhere));
+        for listener in tcp {
+            hold(&gateway, listener, &accepting, &sessions);
+        }
+        let (pinging, reporting) = (Arc::clone(&gateway), Arc::clone(&gateway));
+        background.spawn(Kind::Essential, "ping", |stop| pinging.ping(stop));
+        reports.spawn(Kind::Essential, "report", |stop| reporting.report(stop));
         let (store, draining) = (Arc::clone(&node.ports.store), node.draining.clone());
         let routes = telemetry::admin(Arc::clone(&node.metrics), store, draining);
         let serving = Connections::new(None, routes, &node.limits);
@@ -103,9 +116,10 @@ impl Server {
         };
         tracing::info!("draining");
         node.draining.cancel();
+        gateway.drain();
         let deadline = time::Instant::now() + grace;
         let mut unfinished = 0;
-        for part in [accepting, connections] {
+        for part in [accepting, connections, sessions, reports] {
             let left = deadline.saturating_duration_since(time::Instant::now());
             unfinished += part.drain(left).await.map_or_else(|Unfinished(count)| count, |()| 0);
         }
@@ -141,6 +155,31 @@ fn serve(
                 if served.is_err() {
                     metrics.panicked();
                     tracing::error!("a connection panicked and was closed");
+                }
+            });
+        })
+    });
+}
+
+/// A number that no other gateway has, nor this one after its next start.
+fn gateway_id() -> GatewayId {
+    GatewayId(RandomState::new().hash_one(0))
+}
+
+/// Accepts on the TCP listener, and holds each session on a task of its own.
+fn hold(gateway: &Arc<Gateway>, listener: TcpListener, accepting: &Tasks, sessions: &Tasks) {
+    let (gateway, sessions) = (Arc::clone(gateway), sessions.clone());
+    accepting.spawn(Kind::Essential, "tcp", move |stop| {
+        let metrics = Arc::clone(&gateway.node.metrics);
+        let places = gateway.node.limits.tcp_connections_max;
+        accept::accept(listener, places, Arc::clone(&metrics), stop, move |stream, place| {
+            let metrics = Arc::clone(&metrics);
+            let session = AssertUnwindSafe(Tcp::new(stream, &gateway, Caller::Open)).catch_unwind();
+            sessions.hold(async move {
+                let _held = (place, metrics.connection());
+                if session.await.is_err() {
+                    metrics.panicked();
+                    tracing::error!("a session panicked and was closed");
                 }
             });
         })

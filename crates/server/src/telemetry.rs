@@ -5,8 +5,12 @@ mod histogram;
 mod logs;
 mod metrics;
 mod process;
+mod sessions;
 
-pub(crate) use self::{admin::router as admin, logs::parent_of, metrics::Route};
+use self::sessions::Sessions;
+pub(crate) use self::{
+    admin::router as admin, logs::parent_of, metrics::Route, sessions::SessionGuard,
+};
 pub use self::{
     logs::{Error, Guard, LogFormat, Settings, start},
     metrics::Metrics,

@@ -20,11 +20,12 @@ use switchboard_core::{
 };
 
 use super::{
+    Sessions,
     histogram::{Histogram, REQUEST_NANOS, SYNC_NANOS},
     process,
 };
 
-type Labels = Vec<(&'static str, &'static str)>;
+pub(super) type Labels = Vec<(&'static str, &'static str)>;
 type Float = Gauge<f64, AtomicU64>;
 type Seconds = Counter<f64, AtomicU64>;
 
@@ -47,6 +48,8 @@ pub struct Metrics {
     rejected: Family<Labels, Counter>,
     panics: Counter,
     lag: Histogram,
+    /// Those of sessions.
+    pub(crate) sessions: Sessions,
     scraped: Scraped,
     /// Counters that are read elsewhere are told as what has come since.
     told: Mutex<(f64, bool)>,
@@ -84,15 +87,15 @@ pub(crate) struct Route {
 pub(crate) struct ConnectionGuard(Gauge);
 
 /// Registers metrics under the names that they are told by.
-struct Registrar(Registry);
+pub(super) struct Registrar(Registry);
 
 impl Registrar {
-    fn add<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+    pub(super) fn add<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
         self.0.register(name, help, metric.clone());
         metric
     }
 
-    fn counter(&mut self, name: &str, help: &str) -> Counter {
+    pub(super) fn counter(&mut self, name: &str, help: &str) -> Counter {
         self.add(name, help, Counter::default())
     }
 
@@ -161,6 +164,7 @@ impl Metrics {
                 "How late a timer fired: the node is short of CPU.",
                 REQUEST_NANOS,
             ),
+            sessions: Sessions::new(&mut r),
             scraped: Scraped::new(&mut r),
             told: Mutex::default(),
             registry: r.0,
@@ -378,7 +382,7 @@ impl Observer for Metrics {
     }
 }
 
-fn nanos(took: Duration) -> u64 {
+pub(super) fn nanos(took: Duration) -> u64 {
     u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)
 }
 

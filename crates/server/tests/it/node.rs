@@ -142,7 +142,7 @@ impl Node {
 
     pub(crate) async fn on(world: Arc<World>, limits: Limits) -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listeners = Listeners::bind(free, free).await.unwrap();
+        let listeners = Listeners::bind(free, free, free).await.unwrap();
         let addresses = listeners.addresses();
         let ports = Ports {
             ledger: Arc::clone(&world) as _,

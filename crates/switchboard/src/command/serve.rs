@@ -20,6 +20,10 @@ pub(crate) struct Options {
     #[arg(long, env = "SWITCHBOARD_LISTEN", default_value = "127.0.0.1:7400")]
     listen: SocketAddr,
 
+    /// Where sessions over plain TCP are held; on loopback, on that of either family.
+    #[arg(long, env = "SWITCHBOARD_TCP_LISTEN", default_value = "127.0.0.1:7401")]
+    tcp_listen: SocketAddr,
+
     /// Where metrics (/metrics) and health (/healthz, /readyz) are served.
     #[arg(long, env = "SWITCHBOARD_ADMIN_LISTEN", default_value = "127.0.0.1:7402")]
     admin_listen: SocketAddr,
@@ -132,7 +136,7 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         .map_err(|error| Failure::usage(format!("the log can't be started: {error}")))?;
     let stop = stop_on_signals()?;
     // The sockets first: a port that is taken fails before anything is opened.
-    let listeners = Listeners::bind(options.listen, options.admin_listen)
+    let listeners = Listeners::bind(options.listen, options.tcp_listen, options.admin_listen)
         .await
         .map_err(|error| Failure::failed(error.to_string()))?;
     let metrics = Metrics::new();
@@ -183,7 +187,11 @@ impl Options {
 
     /// Without credentials only who is on this machine may reach the node.
     fn check_addresses(&self) -> Result<(), Failure> {
-        let addresses = [("--listen", self.listen), ("--admin-listen", self.admin_listen)];
+        let addresses = [
+            ("--listen", self.listen),
+            ("--tcp-listen", self.tcp_listen),
+            ("--admin-listen", self.admin_listen),
+        ];
         for (option, address) in addresses {
             if !address.ip().is_loopback() && !self.insecure {
                 return Err(Failure::usage(format!(

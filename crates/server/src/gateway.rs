@@ -1,0 +1,128 @@
+//! Holds sessions, whatever carries them.
+//!
+//! A carrier (TCP, WebSocket, gRPC) owns a connection and a [`Seat`]: it hands the seat what comes
+//! and sends what the seat gives out. All sessions of a node share one [`Gateway`]: who is here
+//! ([`registry`]), when each is pinged ([`wheel`]), and what is reported to the status service
+//! ([`reporter`]).
+
+pub(crate) mod registry;
+mod reporter;
+mod scratch;
+mod seat;
+mod wheel;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use switchboard_core::{
+    ClientId, Result,
+    presence::{GatewayId, Status},
+    session::Rules,
+};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    registry::{Place, Registry},
+    reporter::Reporter,
+    wheel::Wheel,
+};
+pub(crate) use self::{
+    scratch::{Scratch, Scratches},
+    seat::{Seat, Transport},
+};
+use crate::{caller::Caller, node::Node, presence::Reports};
+
+/// How long clients are asked to wait before they connect again, at most, in milliseconds: so that
+/// those of a node that stops do not all arrive at another at once.
+const DRAIN_DELAY_MS_MAX: u32 = 5_000;
+
+/// What all sessions of a node share.
+pub(crate) struct Gateway {
+    pub(crate) node: Node,
+    pub(crate) rules: Rules,
+    pub(crate) wheel: Wheel,
+    pub(crate) scratches: Scratches,
+    registry: Registry,
+    reporter: Reporter,
+    /// The number of the last session.
+    sessions: AtomicU64,
+}
+
+impl Gateway {
+    /// A gateway without sessions. `id` is random, another with each start.
+    pub(crate) fn new(node: &Node, id: GatewayId, reports: Arc<dyn Reports>) -> Arc<Self> {
+        let limits = &node.limits;
+        let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let rules = Rules {
+            hello_ms: ms(limits.hello),
+            idle_ms: ms(limits.session_idle),
+            in_flight_max: limits.session_requests_max,
+        };
+        // Later sessions have greater numbers, also after a restart: they begin with the time, which
+        // leaves room for a million sessions a millisecond.
+        let now = u64::try_from(node.ports.clock.now().0).unwrap_or_default();
+        Arc::new(Self {
+            rules,
+            wheel: Wheel::new(),
+            scratches: Scratches::new(limits.frame_bytes_max),
+            registry: Registry::new(limits.sessions_per_tenant_max, limits.sessions_per_client_max),
+            reporter: Reporter::new(id, reports),
+            sessions: AtomicU64::new(now << 20),
+            node: node.clone(),
+        })
+    }
+
+    /// Lets a client in, if it may: its place and the number of its session.
+    fn admit(&self, caller: Caller, tenant: &str, client: &str) -> Result<(Place, u64)> {
+        let (tenant, client) = (caller.tenant(tenant)?, ClientId::new(client)?);
+        let place = self.registry.join(tenant, client)?;
+        Ok((place, 1 + self.sessions.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// Notes what a session knows of its client, for the next report.
+    fn note(&self, place: &Place, sighting: (Status, Option<switchboard_core::Millis>)) {
+        self.reporter.note(place, sighting);
+    }
+
+    /// A client left.
+    fn leave(&self, place: &Place, sighting: (Status, Option<switchboard_core::Millis>)) {
+        self.registry.leave(place);
+        self.reporter.note(place, sighting);
+    }
+
+    /// Pings every session once a second, spread evenly, until stopped.
+    pub(crate) async fn ping(self: Arc<Self>, stop: CancellationToken) {
+        self.wheel.turn(stop).await;
+    }
+
+    /// Reports once a second until stopped, and once more then.
+    pub(crate) async fn report(self: Arc<Self>, stop: CancellationToken) {
+        self.reporter.run(&self.registry, &*self.node.ports.clock, &self.node.metrics, stop).await;
+    }
+
+    /// Asks every session to come to its end.
+    pub(crate) fn drain(&self) {
+        self.wheel.drain();
+    }
+
+    /// How long one client is asked to wait before it connects again: another for each session.
+    fn drain_delay_ms(&self) -> u32 {
+        // Spread by the golden ratio: evenly however many there are.
+        let turn =
+            self.sessions.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let spread = (turn >> 32) * u64::from(DRAIN_DELAY_MS_MAX) >> 32;
+        u32::try_from(spread).unwrap_or(DRAIN_DELAY_MS_MAX)
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("rules", &self.rules).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,187 @@
+//! What is reported to the status service, once a second.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use switchboard_core::{
+    ClientId, Error, Millis, Tenant,
+    presence::{GatewayId, Report, Sighting, Status, TenantReport},
+    session::PING_INTERVAL_MS,
+    time::Clock,
+};
+use tokio::time::{self, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
+
+use super::registry::{Place, Registry};
+use crate::{presence::Reports, telemetry::Metrics};
+
+/// How often a report is sent.
+const EVERY: Duration = Duration::from_millis(PING_INTERVAL_MS.unsigned_abs());
+
+/// Sightings in one report; more become several.
+const SIGHTINGS_MAX: usize = 10_000;
+
+/// How long the last report may take when the node stops.
+const LAST: Duration = Duration::from_secs(2);
+
+/// Collects what sessions note, and reports it.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    id: GatewayId,
+    reports: Arc<dyn Reports>,
+    noted: Mutex<Noted>,
+}
+
+/// What was noted since the last report.
+#[derive(Debug, Default)]
+struct Noted {
+    tenants: HashMap<Tenant, HashMap<ClientId, (Status, Option<Millis>)>>,
+    /// The pong that the next report follows from, for whoever looks at traces.
+    pong: Option<Span>,
+}
+
+impl Reporter {
+    pub(crate) fn new(id: GatewayId, reports: Arc<dyn Reports>) -> Self {
+        Self { id, reports, noted: Mutex::default() }
+    }
+
+    /// Notes what a session knows of its client.
+    pub(crate) fn note(&self, place: &Place, (status, seen): (Status, Option<Millis>)) {
+        let mut noted = self.lock();
+        if noted.pong.is_none() {
+            let span = tracing::debug_span!(parent: None, "pong", capability = "presence");
+            noted.pong = Some(span).filter(|span| !span.is_disabled());
+        }
+        let clients = noted.tenants.entry(*place.tenant).or_default();
+        // A client with several sessions was seen when the latest of them was.
+        let known = clients.entry(place.client.clone()).or_insert((status, None));
+        *known = (status, known.1.max(seen));
+    }
+
+    /// Reports once a second until stopped, and once more then.
+    pub(crate) async fn run(
+        &self,
+        registry: &Registry,
+        clock: &dyn Clock,
+        metrics: &Metrics,
+        stop: CancellationToken,
+    ) {
+        let mut seconds = time::interval(EVERY);
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Who had sessions here is reported once more, when he has none.
+        let mut told = true;
+        loop {
+            let stopped = tokio::select! {
+                () = stop.cancelled() => true,
+                _ = seconds.tick() => false,
+            };
+            let sent = self.send(registry, clock, metrics, &mut told);
+            if stopped {
+                if time::timeout(LAST, sent).await.is_err() {
+                    tracing::warn!("the last report was not taken in time");
+                }
+                return;
+            }
+            sent.await;
+        }
+    }
+
+    /// Sends what was noted. What is not taken is noted again.
+    async fn send(
+        &self,
+        registry: &Registry,
+        clock: &dyn Clock,
+        metrics: &Metrics,
+        told: &mut bool,
+    ) {
+        let Noted { tenants, pong } = std::mem::take(&mut *self.lock());
+        let connected = registry.connected();
+        let nothing = connected.is_empty() && tenants.is_empty();
+        if nothing && *told {
+            return;
+        }
+        let parent = pong.as_ref().and_then(Span::id);
+        let span = tracing::debug_span!(parent: parent, "report", capability = "presence");
+        drop(pong);
+        let sightings = sightings(registry, tenants);
+        let mut parts: Vec<_> = sightings.chunks(SIGHTINGS_MAX).collect();
+        if parts.is_empty() {
+            parts.push(&[]);
+        }
+        let mut refused: Option<Error> = None;
+        for part in parts {
+            let report = Report {
+                gateway: self.id,
+                at: clock.now(),
+                tenants: with_sightings(connected.clone(), part),
+            };
+            let sent = match &refused {
+                None => self.reports.report(report).instrument(span.clone()).await,
+                // The others would not be taken either.
+                Some(_) => Err(Error::new(switchboard_core::Code::Unavailable, "not sent")),
+            };
+            metrics.sessions.report_sent(sent.is_ok());
+            if let Err(error) = sent {
+                self.note_again(part);
+                refused.get_or_insert(error);
+            }
+        }
+        *told = nothing && refused.is_none();
+        if let Some(error) = refused {
+            tracing::warn!(error = %error.chain(), "a report was not taken; it is sent again");
+        }
+    }
+
+    /// Notes what could not be sent, unless something newer was noted meanwhile.
+    fn note_again(&self, sightings: &[(Tenant, Sighting)]) {
+        let mut noted = self.lock();
+        for (tenant, Sighting { client, seen, status, .. }) in sightings {
+            let clients = noted.tenants.entry(*tenant).or_default();
+            let known = clients.entry(client.clone()).or_insert((*status, None));
+            known.1 = known.1.max(*seen);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Clients = HashMap<ClientId, (Status, Option<Millis>)>;
+
+/// Sightings with the number of sessions that each client has now.
+fn sightings(registry: &Registry, noted: HashMap<Tenant, Clients>) -> Vec<(Tenant, Sighting)> {
+    let mut all = Vec::new();
+    for (tenant, clients) in noted {
+        let begin = all.len();
+        all.extend(clients.into_iter().map(|(client, (status, seen))| {
+            (tenant, Sighting { client, seen, status, sessions: 0 })
+        }));
+        let added = all[begin..].iter_mut();
+        let clients = added.map(|(_, sighting)| (&sighting.client, &mut sighting.sessions));
+        registry.sessions(&tenant, clients);
+    }
+    all
+}
+
+/// A report mentions every tenant that has sessions, and who else there is something to say of.
+fn with_sightings(
+    mut parts: Vec<TenantReport>,
+    sightings: &[(Tenant, Sighting)],
+) -> Vec<TenantReport> {
+    for of_tenant in sightings.chunk_by(|(a, _), (b, _)| a == b) {
+        let Some((tenant, _)) = of_tenant.first() else { continue };
+        let seen = of_tenant.iter().map(|(_, sighting)| sighting.clone()).collect();
+        match parts.iter_mut().find(|part| part.tenant == *tenant) {
+            Some(part) => part.sightings = seen,
+            None => {
+                parts.push(TenantReport { tenant: *tenant, connected: 0, sightings: seen });
+            }
+        }
+    }
+    parts
+}

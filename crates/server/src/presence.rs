@@ -1,0 +1,5 @@
+//! The status service.
+
+mod sink;
+
+pub(crate) use self::sink::{Nowhere, Reports};
