@@ -142,6 +142,9 @@ impl http_body::Body for Answer {
             Self::Grpc(grpc::Answer::Stream(body)) => {
                 Pin::new(body).poll_frame(context).map_err(Into::into)
             }
+            Self::Grpc(grpc::Answer::Session(body)) => {
+                Pin::new(body).poll_frame(context).map_err(Into::into)
+            }
             Self::Routed(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
         }
     }
@@ -150,6 +153,7 @@ impl http_body::Body for Answer {
         match self {
             Self::Grpc(grpc::Answer::Unary(body)) => body.is_end_stream(),
             Self::Grpc(grpc::Answer::Stream(body)) => body.is_end_stream(),
+            Self::Grpc(grpc::Answer::Session(body)) => body.is_end_stream(),
             Self::Routed(body) => body.is_end_stream(),
         }
     }

@@ -25,6 +25,7 @@ use switchboard_core::{
     presence::{GatewayId, Status},
     session::Rules,
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use self::{
@@ -34,7 +35,7 @@ use self::{
 };
 pub(crate) use self::{
     scratch::{Scratch, Scratches},
-    seat::{Seat, Transport},
+    seat::{Outgoing, Seat, Transport},
 };
 use crate::{caller::Caller, node::Node, presence::Reports};
 
@@ -48,6 +49,7 @@ pub(crate) struct Gateway {
     pub(crate) rules: Rules,
     pub(crate) wheel: Wheel,
     pub(crate) scratches: Scratches,
+    places: Arc<Semaphore>,
     registry: Registry,
     reporter: Reporter,
     /// The number of the last session.
@@ -71,11 +73,17 @@ impl Gateway {
             rules,
             wheel: Wheel::new(),
             scratches: Scratches::new(limits.frame_bytes_max),
+            places: Arc::new(Semaphore::new(limits.sessions_max)),
             registry: Registry::new(limits.sessions_per_tenant_max, limits.sessions_per_client_max),
             reporter: Reporter::new(id, reports),
             sessions: AtomicU64::new(now << 20),
             node: node.clone(),
         })
+    }
+
+    /// A place for a session that came over the main listener; none when there are too many.
+    pub(crate) fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
     /// Lets a client in, if it may: its place and the number of its session.
@@ -116,7 +124,7 @@ impl Gateway {
         // Spread by the golden ratio: evenly however many there are.
         let turn =
             self.sessions.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let spread = (turn >> 32) * u64::from(DRAIN_DELAY_MS_MAX) >> 32;
+        let spread = ((turn >> 32) * u64::from(DRAIN_DELAY_MS_MAX)) >> 32;
         u32::try_from(spread).unwrap_or(DRAIN_DELAY_MS_MAX)
     }
 }

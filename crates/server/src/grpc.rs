@@ -1,5 +1,6 @@
 //! gRPC: the services of the wire, reflection and health.
 
+mod gateway;
 mod ingest;
 mod unary;
 mod until;
@@ -17,23 +18,24 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::util::MapResponseLayer;
 
 use self::{ingest::Ingest, until::Until};
-use crate::{node::Node, status};
+use crate::{gateway::Gateway, node::Node, status};
 
 /// How often the health service looks at the store.
 const HEALTH: Duration = Duration::from_millis(250);
 
 /// The services whose health is told, beside the node as a whole (the empty name).
-const SERVICES: [&str; 2] = ["", "switchboard.v1.IngestService"];
+const SERVICES: [&str; 3] = ["", "switchboard.v1.GatewayService", "switchboard.v1.IngestService"];
 
 /// The services that a connection calls straight, without the router.
 #[derive(Debug)]
 pub(crate) struct Services {
     ingest: Ingest,
+    gateway: Arc<Gateway>,
 }
 
 impl Services {
-    pub(crate) fn new(node: &Node) -> Self {
-        Self { ingest: Ingest::new(node) }
+    pub(crate) fn new(node: &Node, gateway: &Arc<Gateway>) -> Self {
+        Self { ingest: Ingest::new(node), gateway: Arc::clone(gateway) }
     }
 
     /// Answers a request that is such a call.
@@ -50,6 +52,7 @@ impl Services {
                 // Boxed, so that the commonest call does not carry the room that these take.
                 Call::IngestBatch => Box::pin(ingest.batch(request)).await,
                 Call::IngestStream => Box::pin(ingest.stream(request)).await,
+                Call::Connect => gateway::connect(&services.gateway, request),
             }
         }
     }
@@ -61,15 +64,17 @@ pub(crate) enum Call {
     Ingest,
     IngestBatch,
     IngestStream,
+    Connect,
 }
 
 impl Call {
     /// The call that a path names, if it is one of these.
     pub(crate) fn of(path: &str) -> Option<Self> {
-        match path.strip_prefix("/switchboard.v1.IngestService/")? {
-            "Ingest" => Some(Self::Ingest),
-            "IngestBatch" => Some(Self::IngestBatch),
-            "IngestStream" => Some(Self::IngestStream),
+        match path.strip_prefix("/switchboard.v1.")? {
+            "IngestService/Ingest" => Some(Self::Ingest),
+            "IngestService/IngestBatch" => Some(Self::IngestBatch),
+            "IngestService/IngestStream" => Some(Self::IngestStream),
+            "GatewayService/Connect" => Some(Self::Connect),
             _ => None,
         }
     }
@@ -82,6 +87,8 @@ pub(crate) enum Answer {
     Unary(unary::Answer),
     /// Of a stream.
     Stream(tonic::body::Body),
+    /// A session.
+    Session(Box<gateway::Held>),
 }
 
 /// The routes of the other services, and what keeps the health of all up to date.

@@ -1,6 +1,7 @@
 //! REST, its description, and what is told of errors.
 
 mod body;
+pub(crate) mod connect;
 mod ingest;
 mod openapi;
 mod problem;

@@ -17,6 +17,7 @@ mod listeners;
 mod node;
 mod presence;
 mod server;
+mod socket;
 mod status;
 pub mod tasks;
 mod tcp;

@@ -38,8 +38,9 @@ pub struct Limits {
     pub sessions_per_tenant_max: u32,
     /// Sessions of one client at this node.
     pub sessions_per_client_max: u16,
-    /// Open connections to the TCP listener; more wait to be accepted.
-    pub tcp_connections_max: usize,
+    /// Sessions over the TCP listener, where more wait to be accepted; and as many over the main
+    /// one, where more are refused.
+    pub sessions_max: usize,
     /// Requests of one ingest stream that wait for their sync; more are not read yet.
     pub stream_requests_max: usize,
 }
@@ -82,7 +83,7 @@ impl Default for Limits {
             write_stall: Duration::from_secs(10),
             sessions_per_tenant_max: 100_000,
             sessions_per_client_max: 100,
-            tcp_connections_max: 100_000,
+            sessions_max: 100_000,
             stream_requests_max: 4_096,
         }
     }

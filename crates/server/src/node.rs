@@ -29,6 +29,8 @@ pub(crate) struct Node {
     pub(crate) ports: Ports,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
+    /// Whose pages may open sessions, beside those of the node itself.
+    pub(crate) origins: Arc<[String]>,
     /// Cancelled when the node drains: long answers then come to their end.
     pub(crate) draining: CancellationToken,
 }

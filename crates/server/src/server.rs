@@ -65,8 +65,21 @@ impl std::error::Error for Stopped {}
 impl Server {
     /// A node on these ports and sockets.
     pub fn new(ports: Ports, metrics: Arc<Metrics>, limits: Limits, listeners: Listeners) -> Self {
-        let node = Node { ports, metrics, limits, draining: CancellationToken::new() };
+        let node = Node {
+            ports,
+            metrics,
+            limits,
+            origins: Arc::new([]),
+            draining: CancellationToken::new(),
+        };
         Self { node, listeners }
+    }
+
+    /// The same node, where pages of these origins may open sessions, beside its own.
+    #[must_use]
+    pub fn with_origins(mut self, origins: impl IntoIterator<Item = String>) -> Self {
+        self.node.origins = origins.into_iter().collect();
+        self
     }
 
     /// Where it listens.
@@ -90,11 +103,12 @@ impl Server {
         let (sessions, reports) = (part(), part());
 
         let (grpc, health) = grpc::routes(&node);
-        let routes = http::routes(&node).merge(grpc);
-        let services = Some(grpc::Services::new(&node));
+        let gateway = Gateway::new(&node, gateway_id(), Arc::new(Nowhere));
+        let connect = http::connect::routes(&gateway, &sessions);
+        let routes = http::routes(&node).merge(connect).merge(grpc);
+        let services = Some(grpc::Services::new(&node, &gateway));
         let serving = Connections::new(services, routes, &node.limits);
         serve(&node, "main", main, serving, node.limits.connections_max, &accepting, &connections);
-        let gateway = Gateway::new(&node, gateway_id(), Arc::new(Nowhere));
         for listener in tcp {
             hold(&gateway, listener, &accepting, &sessions);
         }
@@ -171,7 +185,7 @@ fn hold(gateway: &Arc<Gateway>, listener: TcpListener, accepting: &Tasks, sessio
     let (gateway, sessions) = (Arc::clone(gateway), sessions.clone());
     accepting.spawn(Kind::Essential, "tcp", move |stop| {
         let metrics = Arc::clone(&gateway.node.metrics);
-        let places = gateway.node.limits.tcp_connections_max;
+        let places = gateway.node.limits.sessions_max;
         accept::accept(listener, places, Arc::clone(&metrics), stop, move |stream, place| {
             let metrics = Arc::clone(&metrics);
             let session = AssertUnwindSafe(Tcp::new(stream, &gateway, Caller::Open)).catch_unwind();

@@ -1,6 +1,7 @@
 //! Between the rules' types and the wire's. The only place that knows both.
 
 pub(crate) mod frame;
+pub(crate) mod json;
 
 /// From the wire: parse, and refuse what can't be right.
 pub(crate) mod from {

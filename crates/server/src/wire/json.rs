@@ -1,0 +1,327 @@
+//! The frames of a session as protobuf's JSON.
+//!
+//! Names in lower camel case (those of the file are taken as well), 64-bit numbers as strings
+//! (numbers are taken as well), enums by name (or number), what is absent or `null` is the default.
+//! An unknown field is refused, as protobuf's JSON says.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use switchboard_core::{
+    Code, Error, Result,
+    presence::Status,
+    session::{Reply, Request},
+};
+
+/// A frame of a client.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum ClientFrame {
+    Echo(Echo),
+    Add(Add),
+    Hello(Hello),
+    Pong(Pong),
+    Ingest(Ingest),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Echo {
+    #[serde(deserialize_with = "or_default")]
+    content: String,
+    #[serde(alias = "request_id")]
+    request_id: Long,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Add {
+    #[serde(deserialize_with = "or_default")]
+    a: i32,
+    #[serde(deserialize_with = "or_default")]
+    b: i32,
+    #[serde(alias = "request_id")]
+    request_id: Long,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Hello {
+    #[serde(deserialize_with = "or_default")]
+    tenant: String,
+    #[serde(deserialize_with = "or_default")]
+    client: String,
+    #[serde(rename = "cursor")]
+    _cursor: Option<String>,
+    #[serde(rename = "traceparent")]
+    _traceparent: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Pong {
+    status: StatusName,
+    #[serde(rename = "sequence")]
+    _sequence: Long,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Ingest {
+    #[serde(deserialize_with = "or_default")]
+    key: String,
+    #[serde(alias = "request_id")]
+    request_id: Long,
+}
+
+impl ClientFrame {
+    /// Reads a frame.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::InvalidRequest`] for what is no frame.
+    pub(crate) fn read(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| {
+            let what = format!("this is no frame as protobuf's JSON: {error}");
+            Error::new(Code::InvalidRequest, what)
+        })
+    }
+
+    /// The frame in the rules' words.
+    pub(crate) fn request(&self) -> Request<'_> {
+        match self {
+            Self::Echo(Echo { content, request_id }) => {
+                Request::Echo { request_id: request_id.0, content }
+            }
+            &Self::Add(Add { a, b, request_id: Long(request_id) }) => {
+                Request::Add { request_id, a, b }
+            }
+            Self::Hello(Hello { tenant, client, .. }) => Request::Hello { tenant, client },
+            Self::Pong(Pong { status, .. }) => Request::Pong { status: status.0 },
+            Self::Ingest(Ingest { key, request_id }) => {
+                Request::Ingest { request_id: request_id.0, key }
+            }
+        }
+    }
+}
+
+/// `null` is the default.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// A 64-bit number: a string, because JSON's readers round numbers.
+#[derive(Clone, Copy, Debug, Default)]
+struct Long(u64);
+
+impl Serialize for Long {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Long {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written<'a> {
+            Number(u64),
+            Text(&'a str),
+        }
+        match Option::deserialize(deserializer)? {
+            None => Ok(Self(0)),
+            Some(Written::Number(number)) => Ok(Self(number)),
+            Some(Written::Text(text)) => text.parse().map(Self).map_err(de::Error::custom),
+        }
+    }
+}
+
+/// A status by name or number; one of a later version is unknown here.
+#[derive(Clone, Copy, Debug, Default)]
+struct StatusName(Status);
+
+impl<'de> Deserialize<'de> for StatusName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written<'a> {
+            Number(i32),
+            Name(&'a str),
+        }
+        Ok(Self(match Option::deserialize(deserializer)? {
+            Some(Written::Number(1) | Written::Name("STATUS_EVEN")) => Status::Even,
+            Some(Written::Number(2) | Written::Name("STATUS_ODD")) => Status::Odd,
+            None | Some(Written::Number(_) | Written::Name("STATUS_UNKNOWN")) => Status::Unknown,
+            Some(Written::Name(name)) => {
+                return Err(de::Error::custom(format_args!("no status is named {name:?}")));
+            }
+        }))
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
+enum ServerFrame<'a> {
+    Echo {
+        #[serde(skip_serializing_if = "str::is_empty")]
+        content: &'a str,
+        #[serde(skip_serializing_if = "is_default")]
+        request_id: Long,
+    },
+    Add {
+        #[serde(skip_serializing_if = "is_zero")]
+        result: i32,
+        #[serde(skip_serializing_if = "is_default")]
+        request_id: Long,
+    },
+    Error {
+        content: String,
+        code: &'static str,
+        #[serde(skip_serializing_if = "is_default")]
+        request_id: Long,
+    },
+    Welcome {
+        session_id: Long,
+        ping_interval_ms: u32,
+    },
+    Ping {
+        sequence: Long,
+    },
+    Ingest {
+        timestamp: String,
+        id: Long,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        new: bool,
+        #[serde(skip_serializing_if = "is_default")]
+        request_id: Long,
+    },
+    Drain {
+        delay_ms: u32,
+    },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_default(number: &Long) -> bool {
+    number.0 == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &i32) -> bool {
+    *number == 0
+}
+
+/// A frame as JSON.
+pub(crate) fn write(reply: &Reply<'_>) -> String {
+    let frame = match *reply {
+        Reply::Echo { request_id, content } => {
+            ServerFrame::Echo { content, request_id: Long(request_id) }
+        }
+        Reply::Sum { request_id, result } => {
+            ServerFrame::Add { result, request_id: Long(request_id) }
+        }
+        Reply::Error { request_id, ref error } => ServerFrame::Error {
+            content: error.to_string(),
+            code: error.code().as_str(),
+            request_id: Long(request_id),
+        },
+        Reply::Welcome { session_id, ping_interval_ms } => {
+            ServerFrame::Welcome { session_id: Long(session_id), ping_interval_ms }
+        }
+        Reply::Ping { sequence } => ServerFrame::Ping { sequence: Long(sequence) },
+        Reply::Recorded { request_id, receipt, at } => ServerFrame::Ingest {
+            timestamp: at.0.to_string(),
+            id: Long(receipt.id),
+            new: receipt.new,
+            request_id: Long(request_id),
+        },
+        Reply::Drain { delay_ms } => ServerFrame::Drain { delay_ms },
+    };
+    // Our own types always can be written.
+    serde_json::to_string(&frame).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use switchboard_core::{Millis, ingest::Receipt};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<Request<'_>>) {
+        let frame = ClientFrame::read(text);
+        assert_eq!(frame.as_ref().ok().map(ClientFrame::request), expected, "{text} {frame:?}");
+    }
+
+    #[test]
+    fn requests() {
+        let echo = |request_id, content| Some(Request::Echo { request_id, content });
+        check(r#"{"echo":{"content":"hi \"you\"","requestId":"3"}}"#, echo(3, "hi \"you\""));
+        check(r#"{"echo":{"request_id":3}}"#, echo(3, ""));
+        check(r#"{"echo":{"content":null,"requestId":null}}"#, echo(0, ""));
+        check(r#"{"echo":{"requestId":"18446744073709551615"}}"#, echo(u64::MAX, ""));
+        check(r#"{"add":{"a":10,"b":-20}}"#, Some(Request::Add { request_id: 0, a: 10, b: -20 }));
+        let hello = Some(Request::Hello { tenant: "a", client: "x" });
+        check(r#"{"hello":{"tenant":"a","client":"x","cursor":"c"}}"#, hello);
+        for (status, expected) in [
+            (r#""STATUS_EVEN""#, Status::Even),
+            ("2", Status::Odd),
+            ("null", Status::Unknown),
+            ("77", Status::Unknown),
+            (r#""STATUS_UNKNOWN""#, Status::Unknown),
+        ] {
+            let pong = format!(r#"{{"pong":{{"status":{status},"sequence":"4"}}}}"#);
+            check(&pong, Some(Request::Pong { status: expected }));
+        }
+        let ingest = Some(Request::Ingest { request_id: 4, key: "K-h53dk-A" });
+        check(r#"{"ingest":{"key":"K-h53dk-A","requestId":4}}"#, ingest);
+    }
+
+    #[test]
+    fn what_is_no_request() {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            r#"{"echo":{}}x"#,
+            r#"{"echo":{},"add":{}}"#,
+            r#"{"echo":{"contents":"hi"}}"#,
+            r#"{"echo":{"content":5}}"#,
+            r#"{"add":{"a":2147483648}}"#,
+            r#"{"echo":{"requestId":-1}}"#,
+            r#"{"echo":{"requestId":"18446744073709551616"}}"#,
+            r#"{"pong":{"status":"EVEN"}}"#,
+            r#"{"welcome":{}}"#,
+        ] {
+            check(text, None);
+        }
+    }
+
+    #[test]
+    fn replies() {
+        let check = |reply: Reply<'_>, expected: &str| assert_eq!(write(&reply), expected);
+        check(
+            Reply::Echo { request_id: 3, content: "hi" },
+            r#"{"echo":{"content":"hi","requestId":"3"}}"#,
+        );
+        check(Reply::Echo { request_id: 0, content: "" }, r#"{"echo":{}}"#);
+        check(Reply::Sum { request_id: 0, result: 30 }, r#"{"add":{"result":30}}"#);
+        check(
+            Reply::Error { request_id: 0, error: Error::new(Code::TooLarge, "long") },
+            r#"{"error":{"content":"long","code":"too_large"}}"#,
+        );
+        check(
+            Reply::Welcome { session_id: 1 << 60, ping_interval_ms: 1_000 },
+            r#"{"welcome":{"sessionId":"1152921504606846976","pingIntervalMs":1000}}"#,
+        );
+        check(Reply::Ping { sequence: 1 }, r#"{"ping":{"sequence":"1"}}"#);
+        let (receipt, at) = (Receipt { id: 7, new: true }, Millis(1_790_000_000_000));
+        check(
+            Reply::Recorded { request_id: 2, receipt, at },
+            r#"{"ingest":{"timestamp":"1790000000000","id":"7","new":true,"requestId":"2"}}"#,
+        );
+        check(Reply::Drain { delay_ms: 5 }, r#"{"drain":{"delayMs":5}}"#);
+    }
+}
