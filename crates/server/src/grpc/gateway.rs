@@ -173,6 +173,9 @@ fn whole_messages(seat: &mut Seat, buffer: &[u8], out: &mut Vec<u8>) -> usize {
                         seat.frame((frame.number, frame.payload), now, out);
                         None
                     }
+                    Err(error @ frame::Malformed::TooLong(_)) => {
+                        Some(Error::new(Code::TooLarge, error.to_string()))
+                    }
                     _ => Some(Error::new(Code::InvalidRequest, "a message is one ClientFrame")),
                 }
             }

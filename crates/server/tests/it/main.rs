@@ -4,6 +4,8 @@
 mod connections;
 mod drain;
 mod grpc;
+mod line;
 mod node;
 mod rest;
+mod sessions;
 mod stream;

@@ -35,6 +35,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// A running server. Stops with the test.
 pub(crate) struct Node {
     pub(crate) main: SocketAddr,
+    pub(crate) tcp: SocketAddr,
     pub(crate) admin: SocketAddr,
     pub(crate) world: Arc<World>,
     pub(crate) stop: CancellationToken,
@@ -71,6 +72,12 @@ impl World {
     /// How many keys were recorded.
     pub(crate) fn recorded(&self) -> u64 {
         self.recorded.load(Ordering::Relaxed)
+    }
+
+    /// Turns the clock.
+    pub(crate) fn turn(&self, by: Duration) {
+        let ms = i64::try_from(by.as_millis()).unwrap();
+        self.time.fetch_add(ms, Ordering::Relaxed);
     }
 
     /// Lets answers wait until the token is cancelled.
@@ -153,7 +160,14 @@ impl Node {
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
         running.spawn(server.run(stop.clone(), DEADLINE));
-        Self { main: addresses.main, admin: addresses.admin, world, stop, running }
+        Self {
+            main: addresses.main,
+            tcp: addresses.tcp,
+            admin: addresses.admin,
+            world,
+            stop,
+            running,
+        }
     }
 
     /// How the server ended.
