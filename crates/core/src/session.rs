@@ -101,6 +101,16 @@ impl Session {
         (self.status, self.seen)
     }
 
+    /// Whether an echo is answered now, which is what any echo is: for carriers that can send back
+    /// the bytes that came, instead of taking them apart and writing them again.
+    #[inline]
+    pub fn echoes(&mut self, rules: &Rules, now: Millis) -> bool {
+        if self.phase == Phase::Greeting {
+            self.heard = now.plus(rules.idle_ms);
+        }
+        !self.is_closed()
+    }
+
     /// Takes one input and gives out what follows from it, in order.
     pub fn handle<'a>(
         &mut self,

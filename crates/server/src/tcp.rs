@@ -163,7 +163,7 @@ impl Tcp {
             match frame::next(&buffer[used..], max) {
                 Ok(Some(frame)) => {
                     used += frame.whole.len();
-                    self.seat.frame((frame.number, frame.payload), now, out);
+                    self.seat.frame(&frame, now, out);
                 }
                 Ok(None) => break,
                 Err(malformed) => {

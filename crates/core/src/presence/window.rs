@@ -1,9 +1,36 @@
 //! The exact count.
+//!
+//! Counts are plain numbers, changed only when a client comes online or its time is up; a sighting
+//! of a client that is online already costs one look-up. The times are kept to the millisecond.
 
-use std::collections::HashMap;
+mod gateways;
+mod queues;
+mod slots;
+mod tenants;
 
-use super::{Report, Status, WINDOW_MS};
-use crate::{ClientId, Identity, Millis, Tenant};
+use std::{collections::HashMap, mem};
+
+use self::{
+    gateways::Gateways,
+    queues::{Away, Queues},
+    slots::{Id, Ids, Slot, Slots},
+    tenants::Tenants,
+};
+use super::{Report, Sighting, Status, WINDOW_MS};
+use crate::{ClientId, Millis, Tenant};
+
+/// For how long a client that is not online stays known, in milliseconds.
+pub(super) const KNOWN_MS: i64 = 86_400_000;
+
+/// How many clients that are not online stay known.
+const KNOWN_MAX: usize = 10_000_000;
+
+/// How far before the present times can be told, in milliseconds, and after how long they are told
+/// anew: 32 bits hold fifty days.
+const REACH_MS: i64 = 2 * KNOWN_MS;
+const REBASE_MS: i64 = 30 * KNOWN_MS;
+
+const MINUTE: i64 = 60_000;
 
 /// How many clients are online.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,65 +57,297 @@ pub struct Seen {
 /// One point of the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Point {
-    /// When.
+    /// When: the beginning of a minute.
     pub at: Millis,
     /// How many were online then.
     pub online: u64,
 }
 
-/// The clients of the last three minutes, and more of their past.
+/// The clients of the last three minutes, and of the last day those that left.
 ///
-/// Time comes in with each call and should not run backwards.
-#[derive(Debug, Default)]
+/// Time comes in with each call and must not run backwards. Of more than a million tenants at once
+/// the later ones are not counted.
+#[derive(Debug)]
 pub struct Window {
-    clients: HashMap<Identity, Seen>,
+    ids: Ids,
+    slots: Slots,
+    queues: Queues,
+    away: Away,
+    gateways: Gateways,
+    tenants: Tenants,
+    /// What times in slots are told from.
+    base: i64,
+    /// The next minute that is noted.
+    minute: i64,
+    /// Empty; kept for its room.
+    sharing: Vec<Id>,
 }
 
 impl Window {
-    /// An empty window. `seed` is random: no client can foresee where it is kept.
+    /// An empty window. `seed` is random: nobody can make two clients that are taken for one.
     pub fn new(seed: u64, now: Millis) -> Self {
-        let _ = (seed, now);
-        Self::default()
+        Self {
+            ids: Ids::new(seed),
+            slots: Slots::default(),
+            queues: Queues::new(now.plus(-WINDOW_MS).0),
+            away: Away::default(),
+            gateways: Gateways::default(),
+            tenants: Tenants::new(),
+            base: now.plus(-REACH_MS).0,
+            minute: (now.0.div_euclid(MINUTE) + 1) * MINUTE,
+            sharing: Vec::new(),
+        }
     }
 
-    /// Folds a report. Folding it again, or folding older ones late, changes nothing.
+    /// Tells the times of a report that has just come by this clock, where its gateway's differs by
+    /// a quarter of a second and more. Smaller differences may be the time that it took to come.
+    pub fn correct(&mut self, report: &mut Report, now: Millis) {
+        match self.gateways.behind(report.gateway, report.at, now) {
+            0 => {}
+            behind => report.shift(behind),
+        }
+    }
+
+    /// The greatest difference of a gateway's clock to this one's, in milliseconds; positive where
+    /// it is behind.
+    pub fn skew_ms(&self) -> i64 {
+        self.gateways.skew_ms()
+    }
+
+    /// Folds a report. Folding it again, or folding older ones late, changes no count.
     pub fn fold(&mut self, report: &Report, now: Millis) {
-        let _ = now;
+        self.advance(now);
+        let gateway = self.gateways.number(report.gateway, report.at);
+        let mut connected = HashMap::new();
         for part in &report.tenants {
-            for sighting in &part.sightings {
-                let identity = Identity { tenant: part.tenant, client: sighting.client.clone() };
-                let seen = self.clients.entry(identity).or_default();
-                seen.last_seen = seen.last_seen.max(sighting.seen);
-                seen.status = sighting.status;
-                seen.sessions = sighting.sessions.into();
+            let Some(tenant) = self.tenants.number(part.tenant) else { continue };
+            if 0 < part.connected {
+                connected.insert(tenant, part.connected);
             }
+            for sighting in &part.sightings {
+                self.sight(tenant, gateway, sighting);
+            }
+        }
+        if let Some(before) = self.gateways.set_connected(gateway, report.at, connected.clone()) {
+            for (tenant, sessions) in connected {
+                self.tenants.connect(tenant, sessions, true);
+            }
+            for (tenant, sessions) in before {
+                self.tenants.connect(tenant, sessions, false);
+            }
+        }
+    }
+
+    #[inline]
+    fn sight(&mut self, tenant: u32, gateway: u16, sighting: &Sighting) {
+        let id = self.ids.of(tenant, sighting.client.as_str());
+        // Nobody is seen much later than now, whatever a clock says.
+        let latest = Millis(self.queues.over_ms()).plus(2 * WINDOW_MS);
+        let seen = sighting.seen.map_or(0, |seen| self.told(seen.min(latest)));
+        if let Some(slot) = self.slots.get_mut(id) {
+            slot.set_status(sighting.status);
+            self.gateways.set_sessions(slot, gateway, sighting.sessions);
+            if seen <= slot.seen {
+                return;
+            }
+            slot.seen = seen;
+            if slot.is_online() {
+                return;
+            }
+        } else {
+            let mut slot = Slot::new(id, tenant);
+            slot.seen = seen;
+            slot.set_status(sighting.status);
+            self.gateways.set_sessions(&mut slot, gateway, sighting.sessions);
+            self.slots.insert(slot);
+            self.tenants.get_mut(tenant).clients += 1;
+        }
+        self.come(id);
+    }
+
+    /// A client that was not online was seen, or is new: puts it where it belongs.
+    fn come(&mut self, id: Id) {
+        let (base, over) = (self.base, self.queues.over_ms());
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        let seen = base + i64::from(slot.seen);
+        if slot.seen != 0 && over < seen {
+            slot.set_online(true);
+            slot.set_queued(Queues::place(seen));
+            self.queues.push(seen, id.short());
+            let tenant = slot.tenant();
+            self.tenants.get_mut(tenant).online += 1;
+            self.tenants.online += 1;
+        } else if !slot.is_away() {
+            slot.set_away(true);
+            // One that was never seen is looked at when its day is over as well.
+            let from = if slot.seen == 0 { over + WINDOW_MS } else { seen };
+            self.away.push(from + KNOWN_MS, id.short());
         }
     }
 
     /// How many clients of a tenant are online, or of all.
     pub fn count(&mut self, tenant: Option<&Tenant>, now: Millis) -> Count {
-        let online = |seen: &Seen| seen.last_seen.is_some_and(|at| now.since(at) < WINDOW_MS);
-        let of = |identity: &Identity| tenant.is_none_or(|tenant| *tenant == identity.tenant);
-        let clients = self.clients.iter().filter(|(identity, seen)| of(identity) && online(seen));
-        Count { online: clients.count() as u64, connected: 0 }
+        self.advance(now);
+        let Some(tenant) = tenant else {
+            return Count { online: self.tenants.online, connected: self.tenants.connected };
+        };
+        let members = self.tenants.find(tenant).map(|number| self.tenants.get(number));
+        members.map_or_else(Count::default, |members| Count {
+            online: members.online.into(),
+            connected: members.connected.into(),
+        })
     }
 
     /// What is known of one client.
     pub fn client(&self, tenant: &Tenant, client: &ClientId, now: Millis) -> Seen {
-        let identity = Identity { tenant: *tenant, client: client.clone() };
-        let mut seen = self.clients.get(&identity).copied().unwrap_or_default();
-        seen.online = seen.last_seen.is_some_and(|at| now.since(at) < WINDOW_MS);
-        seen
+        let tenant = self.tenants.find(tenant);
+        let slot = tenant.and_then(|tenant| self.slots.get(self.ids.of(tenant, client.as_str())));
+        let Some(slot) = slot else { return Seen::default() };
+        let last_seen = (slot.seen != 0).then(|| Millis(self.base + i64::from(slot.seen)));
+        Seen {
+            online: last_seen.is_some_and(|seen| now.since(seen) < WINDOW_MS),
+            status: slot.status(),
+            last_seen,
+            sessions: self.gateways.sessions(slot),
+        }
     }
 
-    /// The last `minutes` of a tenant, or of all; the oldest first.
+    /// The last `minutes` of a tenant, or of all, as far as they are known; the oldest first.
     pub fn history(&self, tenant: Option<&Tenant>, minutes: usize) -> Vec<Point> {
-        let _ = (tenant, minutes);
-        Vec::new()
+        self.tenants.history(tenant, minutes)
     }
 
-    /// Lets time pass: forgets what is due, notes the history. To be called each second or so.
+    /// Lets time pass: to be called each second or so.
     pub fn tick(&mut self, now: Millis) {
-        let _ = now;
+        self.advance(now);
+        while let Some(connected) = self.gateways.next_dead(now) {
+            for (tenant, sessions) in connected {
+                self.tenants.connect(tenant, sessions, false);
+            }
+        }
+        while let Some(clients) = self.away.due(now.0) {
+            for short in clients {
+                self.forget(short, now);
+            }
+        }
+        if REBASE_MS < now.0 - self.base {
+            self.rebase(now);
+        }
+    }
+
+    #[inline]
+    fn advance(&mut self, now: Millis) {
+        // Minutes that have passed are noted as they were.
+        while self.minute <= now.0 {
+            // After a pause of days only what is still known is told.
+            self.minute = self.minute.max(now.0 - KNOWN_MS);
+            let minute = self.minute.div_euclid(MINUTE) * MINUTE;
+            self.expire(minute - WINDOW_MS);
+            self.tenants.note(minute);
+            self.minute = minute + MINUTE;
+        }
+        self.expire(now.0 - WINDOW_MS);
+    }
+
+    /// Takes out what was last seen up to a time.
+    #[inline]
+    fn expire(&mut self, over: i64) {
+        if over <= self.queues.over_ms() {
+            return;
+        }
+        let mut ids = mem::take(&mut self.sharing);
+        while let Some((second, clients)) = self.queues.next_second(over) {
+            self.queue_again(Queues::place(second * 1_000), &clients, &mut ids);
+        }
+        while let Some((seen, short)) = self.queues.pop(over) {
+            ids.extend(self.slots.sharing(short).filter(|slot| slot.is_online()).map(Slot::id));
+            for id in ids.drain(..) {
+                self.expire_client(id, Queues::place(seen), over);
+            }
+        }
+        self.sharing = ids;
+        self.queues.set_over_ms(over);
+    }
+
+    /// Puts the clients of a queue into those of the seconds in which they were last seen.
+    fn queue_again(&mut self, place: u8, clients: &[u32], ids: &mut Vec<Id>) {
+        let Self { slots, queues, base, .. } = self;
+        for &short in clients {
+            let queued = |slot: &&Slot| slot.is_online() && slot.queued() == place;
+            ids.extend(slots.sharing(short).filter(queued).map(Slot::id));
+        }
+        queues.put_back(ids.drain(..).filter_map(|id| {
+            let slot = slots.get_mut(id)?;
+            let seen = *base + i64::from(slot.seen);
+            slot.set_queued(Queues::place(seen));
+            Some((seen, id.short()))
+        }));
+    }
+
+    /// A client's place in a queue has come: it is over, unless it has been seen since.
+    fn expire_client(&mut self, id: Id, place: u8, over: i64) {
+        let base = self.base;
+        let Some(slot) = self.slots.get_mut(id) else { return };
+        let seen = base + i64::from(slot.seen);
+        if over < seen {
+            // One that only shares a part of its id stands elsewhere.
+            if slot.queued() == place {
+                slot.set_queued(Queues::place(seen));
+                self.queues.push(seen, id.short());
+            }
+            return;
+        }
+        slot.set_online(false);
+        let (tenant, away) = (slot.tenant(), slot.is_away());
+        slot.set_away(true);
+        if !away {
+            self.away.push(seen + KNOWN_MS, id.short());
+        }
+        self.tenants.get_mut(tenant).online -= 1;
+        self.tenants.online -= 1;
+    }
+
+    /// Forgets a client whose day is over, or more than there may be.
+    fn forget(&mut self, short: u32, now: Millis) {
+        let crowded =
+            KNOWN_MAX + usize::try_from(self.tenants.online).unwrap_or(0) < self.slots.len();
+        let away = self.slots.sharing(short).filter(|slot| slot.is_away());
+        for id in away.map(Slot::id).collect::<Vec<_>>() {
+            let Some(slot) = self.slots.get_mut(id) else { continue };
+            if slot.is_online() {
+                slot.set_away(false);
+                continue;
+            }
+            let seen = self.base + i64::from(slot.seen);
+            let fresh = slot.seen != 0 && now.0 - seen < KNOWN_MS && !crowded;
+            if fresh || 0 < self.gateways.sessions(slot) {
+                self.away.push(if fresh { seen } else { now.0 } + KNOWN_MS, short);
+                continue;
+            }
+            let tenant = slot.tenant();
+            self.slots.remove(id);
+            self.tenants.get_mut(tenant).clients -= 1;
+            self.tenants.tidy(tenant);
+        }
+    }
+
+    /// A time as it is kept in a slot. What is too old to be told was never.
+    #[inline]
+    fn told(&self, at: Millis) -> u32 {
+        let told = at.0.saturating_sub(self.base).max(0);
+        u32::try_from(told).unwrap_or(u32::MAX)
+    }
+
+    /// Tells all times from a later base, before 32 bits no longer hold them.
+    fn rebase(&mut self, now: Millis) {
+        let base = now.plus(-REACH_MS).0;
+        let by = u32::try_from(base - self.base).unwrap_or(u32::MAX);
+        for slot in self.slots.iter_mut() {
+            slot.seen = slot.seen.saturating_sub(by);
+        }
+        self.base = base;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,6 +16,7 @@ use super::{
     wheel::{Bell, DRAIN, TICK},
 };
 use crate::{caller::Caller, telemetry::SessionGuard, wire};
+use switchboard_proto::frame::Frame;
 
 /// What carries a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,14 +103,15 @@ impl Seat {
         self.requests.as_ref().is_some_and(|requests| requests.waiting())
     }
 
-    /// Takes a frame as it is on the wire.
+    /// Takes a frame as it is on the wire, and answers it likewise.
     #[inline]
-    pub(crate) fn frame(
-        &mut self,
-        (number, payload): (u32, &[u8]),
-        now: Millis,
-        out: &mut impl Outgoing,
-    ) {
+    pub(crate) fn frame(&mut self, frame: &Frame<'_>, now: Millis, out: &mut Vec<u8>) {
+        // The commonest of all: its answer is the same bytes.
+        if wire::frame::is_echo(frame) && self.session.echoes(&self.gateway.rules, now) {
+            out.extend_from_slice(frame.whole);
+            return;
+        }
+        let Frame { number, payload, .. } = *frame;
         match wire::frame::read(number, payload) {
             Ok(request) => self.request(request, now, out),
             Err(error) => self.malformed(error, out),

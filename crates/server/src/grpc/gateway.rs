@@ -170,7 +170,7 @@ fn whole_messages(seat: &mut Seat, buffer: &[u8], out: &mut Vec<u8>) -> usize {
                 used += PREFIX + length;
                 match frame::next(message, max) {
                     Ok(Some(frame)) if frame.whole.len() == message.len() => {
-                        seat.frame((frame.number, frame.payload), now, out);
+                        seat.frame(&frame, now, out);
                         None
                     }
                     Err(error @ frame::Malformed::TooLong(_)) => {

@@ -8,7 +8,10 @@ use switchboard_core::{
     presence::Status,
     session::{Reply, Request},
 };
-use switchboard_proto::field::{Fields, Malformed, Value, put_varint, varint_len};
+use switchboard_proto::{
+    field::{Fields, Malformed, Value, put_varint, varint_len},
+    frame::Frame,
+};
 
 /// The field numbers of `ClientFrame` and `ServerFrame`.
 const ECHO: u32 = 1;
@@ -41,6 +44,18 @@ pub(crate) fn read(number: u32, payload: &[u8]) -> Result<Request<'_>> {
         let what = format!("frame {number} is not the protobuf message of this number");
         Error::new(Code::InvalidRequest, what)
     })
+}
+
+/// Whether a frame is an echo, written as everybody writes it: so its answer is the same bytes.
+#[inline]
+pub(crate) fn is_echo(frame: &Frame<'_>) -> bool {
+    // Tag and length of a text of up to 127 bytes; all others take the general way.
+    match *frame.payload {
+        [0x0a, len, ref text @ ..] if frame.number == ECHO && 0 < len && len < 0x80 => {
+            text.len() == usize::from(len) && str::from_utf8(text).is_ok()
+        }
+        _ => false,
+    }
 }
 
 #[inline]

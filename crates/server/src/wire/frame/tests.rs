@@ -130,3 +130,32 @@ fn known_bytes() {
     check(b"\x12\x00", b"\x12\x00");
     check(b"\x0a\x00", b"\x0a\x00");
 }
+
+#[test]
+fn what_is_sent_back_as_it_came_is_what_would_be_written() {
+    #[track_caller]
+    fn check(payload: &[u8], short: bool) {
+        let mut bytes = vec![0x0a, payload.len().try_into().unwrap()];
+        bytes.extend(payload);
+        let frame = frame::next(&bytes, 200).unwrap().unwrap();
+        assert_eq!(is_echo(&frame), short, "{payload:?}");
+        if short {
+            let Ok(Request::Echo { request_id, content }) = read(frame.number, frame.payload)
+            else {
+                panic!("no echo")
+            };
+            let mut out = Vec::new();
+            write(&Reply::Echo { request_id, content }, &mut out);
+            assert_eq!(out, bytes);
+        }
+    }
+    check(b"\x0a\x01a", true);
+    check("\x0a\x04🦀".as_bytes(), true);
+    check(b"", false);
+    check(b"\x0a\x00", false);
+    check(b"\x0a\x01\xff", false);
+    check(b"\x0a\x01ab", false);
+    check(b"\x0a\x02a", false);
+    check(b"\x0a\x01a\x10\x05", false);
+    check(b"\x10\x05", false);
+}

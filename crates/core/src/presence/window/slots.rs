@@ -1,0 +1,168 @@
+//! The clients, in as little memory as will do.
+
+use std::hash::Hasher as _;
+
+use hashbrown::HashTable;
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+
+use crate::presence::Status;
+
+/// Who a client is: 96 bits of a hash of its tenant and its id, under a key that nobody knows. Of
+/// ten million clients two are taken for one with a probability of 1e-15.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Id([u32; 3]);
+
+impl Id {
+    /// The part by which a client stands in queues: of ten million a few share it.
+    pub(super) fn short(self) -> u32 {
+        self.0[0]
+    }
+}
+
+/// Makes ids.
+#[derive(Clone, Debug)]
+pub(super) struct Ids(SipHasher13);
+
+impl Ids {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(SipHasher13::new_with_keys(seed, !seed.rotate_left(32)))
+    }
+
+    #[inline]
+    pub(super) fn of(&self, tenant: u32, client: &str) -> Id {
+        let mut hasher = self.0;
+        hasher.write_u32(tenant);
+        hasher.write(client.as_bytes());
+        let hash = hasher.finish128();
+        // 96 of its 128 bits.
+        let part = |bits: u64| (bits & u64::from(u32::MAX)) as u32;
+        Id([part(hash.h1), part(hash.h1 >> 32), part(hash.h2)])
+    }
+}
+
+/// What is known of one client, in 24 bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    id: Id,
+    /// When it was last seen online, in milliseconds since the base of the table; 0 for never.
+    pub(super) seen: u32,
+    /// Tenant: 20 bits; status: 2; online; in the queue of those away; second of its queue: 8.
+    packed: u32,
+    /// A gateway that it has sessions at, and how many.
+    pub(super) gateway: u16,
+    pub(super) sessions: u16,
+}
+
+/// The most tenants at once.
+pub(super) const TENANTS_MAX: u32 = 1 << 20;
+
+const STATUS: u32 = 20;
+const ONLINE: u32 = 1 << 22;
+const AWAY: u32 = 1 << 23;
+const QUEUED: u32 = 24;
+
+impl Slot {
+    pub(super) fn new(id: Id, tenant: u32) -> Self {
+        Self { id, seen: 0, packed: tenant, gateway: 0, sessions: 0 }
+    }
+
+    pub(super) fn tenant(&self) -> u32 {
+        self.packed & (TENANTS_MAX - 1)
+    }
+
+    pub(super) fn id(&self) -> Id {
+        self.id
+    }
+
+    pub(super) fn status(&self) -> Status {
+        match (self.packed >> STATUS) & 3 {
+            1 => Status::Even,
+            2 => Status::Odd,
+            _ => Status::Unknown,
+        }
+    }
+
+    #[inline]
+    pub(super) fn set_status(&mut self, status: Status) {
+        let bits = match status {
+            Status::Unknown => 0,
+            Status::Even => 1,
+            Status::Odd => 2,
+        };
+        self.packed = self.packed & !(3 << STATUS) | bits << STATUS;
+    }
+
+    /// Whether it is counted as online.
+    #[inline]
+    pub(super) fn is_online(&self) -> bool {
+        self.packed & ONLINE != 0
+    }
+
+    pub(super) fn set_online(&mut self, online: bool) {
+        self.packed = self.packed & !ONLINE | if online { ONLINE } else { 0 };
+    }
+
+    /// Whether it stands in the queue of those away.
+    pub(super) fn is_away(&self) -> bool {
+        self.packed & AWAY != 0
+    }
+
+    pub(super) fn set_away(&mut self, away: bool) {
+        self.packed = self.packed & !AWAY | if away { AWAY } else { 0 };
+    }
+
+    /// The second whose queue it stands in while it is online, without its upper bits.
+    pub(super) fn queued(&self) -> u8 {
+        (self.packed >> QUEUED) as u8
+    }
+
+    pub(super) fn set_queued(&mut self, second: u8) {
+        self.packed = self.packed & !(0xff << QUEUED) | u32::from(second) << QUEUED;
+    }
+}
+
+/// All clients.
+#[derive(Debug, Default)]
+pub(super) struct Slots(HashTable<Slot>);
+
+/// Where a client stands, from the part of its id that is in queues.
+#[inline]
+fn place(short: u32) -> u64 {
+    // Fibonacci hashing: the upper bits, which the table looks at as well, depend on all.
+    u64::from(short).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl Slots {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[inline]
+    pub(super) fn get(&self, id: Id) -> Option<&Slot> {
+        self.0.find(place(id.short()), |slot| slot.id == id)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut Slot> {
+        self.0.find_mut(place(id.short()), |slot| slot.id == id)
+    }
+
+    pub(super) fn insert(&mut self, slot: Slot) {
+        self.0.insert_unique(place(slot.id.short()), slot, |slot| place(slot.id.short()));
+    }
+
+    pub(super) fn remove(&mut self, id: Id) {
+        if let Ok(entry) = self.0.find_entry(place(id.short()), |slot| slot.id == id) {
+            entry.remove();
+        }
+    }
+
+    /// The clients that share this part of their ids; nearly always one.
+    pub(super) fn sharing(&self, short: u32) -> impl Iterator<Item = &Slot> {
+        self.0.iter_hash(place(short)).filter(move |slot| slot.id.short() == short)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
+        self.0.iter_mut()
+    }
+}
