@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "switchboard-server",
         ],
     ),
+    ("switchboard-fold", &["switchboard-core"]),
     ("switchboard-peers", &["switchboard-client", "switchboard-proto"]),
     ("switchboard-sessions", &["switchboard-proto"]),
     ("xtask", &[]),

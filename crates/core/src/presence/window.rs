@@ -32,6 +32,9 @@ const REBASE_MS: i64 = 30 * KNOWN_MS;
 
 const MINUTE: i64 = 60_000;
 
+/// Sightings that are looked for at once.
+const AHEAD: usize = 32;
+
 /// How many clients are online.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
@@ -124,8 +127,8 @@ impl Window {
             if 0 < part.connected {
                 connected.insert(tenant, part.connected);
             }
-            for sighting in &part.sightings {
-                self.sight(tenant, gateway, sighting);
+            for sightings in part.sightings.chunks(AHEAD) {
+                self.sight(tenant, gateway, sightings);
             }
         }
         if let Some(before) = self.gateways.set_connected(gateway, report.at, connected.clone()) {
@@ -138,9 +141,22 @@ impl Window {
         }
     }
 
+    /// Folds a few sightings. All are looked for before the first is changed: so the processor waits
+    /// for the memory of all of them at once.
+    fn sight(&mut self, tenant: u32, gateway: u16, sightings: &[Sighting]) {
+        let mut ids = [None; AHEAD];
+        for (id, sighting) in ids.iter_mut().zip(sightings) {
+            *id = Some(self.ids.of(tenant, sighting.client.as_str()));
+        }
+        let known = ids.iter().flatten().filter(|&&id| self.slots.get(id).is_some()).count();
+        self.slots.reserve(sightings.len() - known);
+        for (id, sighting) in ids.into_iter().flatten().zip(sightings) {
+            self.sight_one(id, tenant, gateway, sighting);
+        }
+    }
+
     #[inline]
-    fn sight(&mut self, tenant: u32, gateway: u16, sighting: &Sighting) {
-        let id = self.ids.of(tenant, sighting.client.as_str());
+    fn sight_one(&mut self, id: Id, tenant: u32, gateway: u16, sighting: &Sighting) {
         // Nobody is seen much later than now, whatever a clock says.
         let latest = Millis(self.queues.over_ms()).plus(2 * WINDOW_MS);
         let seen = sighting.seen.map_or(0, |seen| self.told(seen.min(latest)));

@@ -115,7 +115,9 @@ impl Gateways {
             slot.sessions = sessions;
         } else if slot.sessions == 0 || !self.alive.contains_key(&slot.gateway) {
             (slot.gateway, slot.sessions) = (gateway, sessions);
-            self.further.remove(&(slot.id(), gateway));
+            if !self.further.is_empty() {
+                self.further.remove(&(slot.id(), gateway));
+            }
         } else if sessions == 0 {
             self.further.remove(&(slot.id(), gateway));
         } else {

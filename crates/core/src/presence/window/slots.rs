@@ -147,6 +147,13 @@ impl Slots {
         self.0.find_mut(place(id.short()), |slot| slot.id == id)
     }
 
+    /// Makes room for more.
+    pub(super) fn reserve(&mut self, more: usize) {
+        if 0 < more {
+            self.0.reserve(more, |slot| place(slot.id.short()));
+        }
+    }
+
     pub(super) fn insert(&mut self, slot: Slot) {
         self.0.insert_unique(place(slot.id.short()), slot, |slot| place(slot.id.short()));
     }
