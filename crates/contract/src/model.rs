@@ -6,12 +6,17 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use switchboard_core::ingest::{Entry, Ledger, Receipt, Recording};
+use switchboard_core::{
+    Millis,
+    ingest::{Entry, Ledger, Receipt, Recording},
+    presence::{Appending, Journal, Page, Reading, Report},
+};
 
 /// A store that keeps nothing beyond its own life.
 #[derive(Debug, Default)]
 pub struct Model {
     ids: Mutex<BTreeMap<Entry, u64>>,
+    reports: Mutex<Vec<Report>>,
 }
 
 impl Ledger for Model {
@@ -23,5 +28,25 @@ impl Ledger for Model {
             Receipt { id, new: id == next }
         };
         Box::pin(future::ready(Ok(entries.into_iter().map(receipt).collect())))
+    }
+}
+
+impl Journal for Model {
+    fn append(&self, report: &Report) -> Appending {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).push(report.clone());
+        Box::pin(future::ready(Ok(())))
+    }
+
+    fn read(&self, from: u64) -> Reading {
+        let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        // The places are not those of before, once something was pruned: one page is all.
+        let reports = if from == 0 { reports.clone() } else { Vec::new() };
+        Box::pin(future::ready(Ok(Page { reports, next: None })))
+    }
+
+    fn prune(&self, before: Millis) -> Appending {
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        reports.retain(|report| before <= report.at);
+        Box::pin(future::ready(Ok(())))
     }
 }

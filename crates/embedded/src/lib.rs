@@ -4,6 +4,7 @@
 //! LOCK                the process that uses the directory holds a lock on it
 //! log/*.log           the commit log: what every acknowledged write stands in first
 //! ingest/*.run        sorted files of the ledger
+//! presence/log/*.log  the reports of gateways of the last minutes
 //! engine.redb         tables, and up to which record of the log they and the files hold everything
 //! ```
 //!
@@ -23,6 +24,7 @@ mod log;
 mod open;
 #[cfg(test)]
 mod power_cut;
+mod presence;
 mod queue;
 
 use std::{
@@ -38,8 +40,9 @@ use std::{
 };
 
 use switchboard_core::{
-    Code,
+    Code, Millis,
     ingest::{Entry, Recording},
+    presence::{Appending, Journal, Reading, Report},
     store::{Observer, Store, Vitals},
 };
 use tokio::sync::oneshot;
@@ -64,6 +67,8 @@ pub struct Options {
     /// After how many new keys they are written to a sorted file. Until then each takes 16 bytes
     /// more of memory, and has to be replayed after a crash.
     pub flush_keys: usize,
+    /// The length of a segment of the reports, in bytes: from 4 KiB. Two are on disk at the least.
+    pub reports_segment_bytes: usize,
     /// The most entries that may wait for their commit.
     pub waiting_entries_max: usize,
     /// A random number, another with each start.
@@ -76,6 +81,7 @@ impl Default for Options {
             segment_bytes: 64 * 1024 * 1024,
             ingest_memory_bytes: 1024 * 1024 * 1024,
             flush_keys: 1_000_000,
+            reports_segment_bytes: presence::SEGMENT_BYTES,
             waiting_entries_max: 1_000_000,
             entropy: 0,
         }
@@ -88,10 +94,12 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Embedded {
     queue: Arc<Queue>,
+    reports: presence::Door,
     health: Arc<Health>,
     disk: Arc<dyn Disk>,
     layout: Layout,
     spare: Spare,
+    reports_spare: Spare,
     closing: Arc<AtomicBool>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -131,10 +139,25 @@ impl Embedded {
             let queue = Arc::clone(&queue);
             spawn("commit", Box::new(move || writer.run(&queue, &flushes)))?
         };
+        let folder = presence::Folder::open(Arc::clone(&disk), "presence")?;
+        let keeper = presence::Keeper::open(
+            Arc::new(folder),
+            options.reports_segment_bytes,
+            options.entropy,
+            Arc::clone(&health),
+        )?;
+        let reports_spare = keeper.spare();
+        let (reports, requests) = presence::Door::new();
+        let prepare_reports = {
+            let spare = reports_spare.clone();
+            spawn("reports-prepare", Box::new(move || spare.run()))?
+        };
+        let keep_reports = spawn("reports", Box::new(move || keeper.run(&requests)))?;
         let layout = Layout { segment_bytes: options.segment_bytes, entropy: options.entropy };
         // In the order in which they end.
-        let threads = Mutex::new(vec![write, keep, prepare]);
-        Ok(Self { queue, health, disk, layout, spare, closing, threads })
+        let threads = vec![write, keep, keep_reports, prepare, prepare_reports];
+        let threads = Mutex::new(threads);
+        Ok(Self { queue, reports, health, disk, layout, spare, reports_spare, closing, threads })
     }
 
     /// Records what waits, puts everything away, and ends. Batches that come later are refused.
@@ -142,11 +165,13 @@ impl Embedded {
     /// Blocks for as long as that takes. Closing twice does nothing.
     pub fn close(&self) {
         self.queue.close("the store is closing");
+        self.reports.close();
         self.closing.store(true, Ordering::Release);
         let threads = std::mem::take(&mut *lock(&self.threads));
         for (place, thread) in threads.into_iter().enumerate() {
-            if place == 2 {
+            if place == 3 {
                 self.spare.stop();
+                self.reports_spare.stop();
             }
             // One that panicked has been told of by its guard.
             let _ = thread.join();
@@ -171,6 +196,37 @@ impl switchboard_core::ingest::Ledger for Embedded {
             })
         })
     }
+}
+
+impl Journal for Embedded {
+    fn append(&self, report: &Report) -> Appending {
+        let (answer, answered) = oneshot::channel();
+        let (bytes, at) = (presence::encode(report), report.at);
+        self.reports.ask(presence::Request::Append { bytes, at, answer });
+        Box::pin(told(answered))
+    }
+
+    fn read(&self, from: u64) -> Reading {
+        let (answer, answered) = oneshot::channel();
+        self.reports.ask(presence::Request::Read { from, answer });
+        Box::pin(told(answered))
+    }
+
+    fn prune(&self, before: Millis) -> Appending {
+        let (answer, answered) = oneshot::channel();
+        self.reports.ask(presence::Request::Prune { before, answer });
+        Box::pin(told(answered))
+    }
+}
+
+/// The journal's answer, or that there is none.
+async fn told<T>(
+    answered: oneshot::Receiver<switchboard_core::Result<T>>,
+) -> switchboard_core::Result<T> {
+    answered.await.unwrap_or_else(|_| {
+        let what = "the store ended before the answer";
+        Err(switchboard_core::Error::new(Code::Unavailable, what))
+    })
 }
 
 impl Store for Embedded {

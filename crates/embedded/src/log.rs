@@ -109,7 +109,7 @@ impl Log {
         disk: Arc<dyn Disk>,
         layout: Layout,
         from: Position,
-        apply: impl FnMut(u64, &[u8]) -> Result<(), Error>,
+        apply: impl FnMut(Position, &[u8]) -> Result<(), Error>,
     ) -> Result<(Self, u64), Error> {
         let found = recover::read(&*disk, from, apply)?;
         for &number in &found.unused {
@@ -178,6 +178,42 @@ pub(crate) fn cut(disk: &dyn Disk, position: Position) -> io::Result<()> {
         }
     }
     disk.sync_folder(segment::FOLDER)
+}
+
+/// Removes one segment, durably.
+pub(crate) fn remove(disk: &dyn Disk, number: u64) -> io::Result<()> {
+    disk.remove(&segment::path(number))?;
+    disk.sync_folder(segment::FOLDER)
+}
+
+/// Before the oldest record that is there: for a log whose beginning nobody else knows. Its segments
+/// must have been removed in order.
+pub(crate) fn oldest(disk: &dyn Disk) -> Result<Position, Error> {
+    let numbers = recover::numbers(disk)?;
+    let Some(&first) = numbers.first() else {
+        return Err(Error::Corrupt("the log has no segment".to_owned()));
+    };
+    let mut sequence = None;
+    read_segment(disk, first, |found, _| {
+        sequence.get_or_insert(found);
+        Ok(())
+    })?;
+    Ok(Position { sequence: sequence.unwrap_or(1) - 1, segment: first })
+}
+
+/// Reads the records of one segment, in order.
+pub(crate) fn read_segment(
+    disk: &dyn Disk,
+    number: u64,
+    mut apply: impl FnMut(u64, &[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (segment, bytes) = Segment::open(disk, number)?.map_err(Error::Corrupt)?;
+    let mut rest = &bytes[SEGMENT_HEADER..];
+    while let Some((sequence, payload)) = record::open(rest, segment.header.salt) {
+        apply(sequence, payload)?;
+        rest = rest.get(record::record_len(payload.len())..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// What the log takes on disk, in bytes.

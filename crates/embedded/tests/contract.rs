@@ -3,26 +3,41 @@
 
 use std::{future, sync::Arc};
 
-use switchboard_core::{ingest::Ledger, store::Unobserved};
+use switchboard_core::{ingest::Ledger, presence::Journal, store::Unobserved};
 use switchboard_embedded::{Embedded, Options, disk::LocalDisk};
 use tempfile::TempDir;
 
-/// A store with its directory, which goes when it does.
-struct Opened(Arc<dyn Ledger>, #[expect(dead_code, reason = "held, not read")] TempDir);
+/// A port of a store with its directory, which goes when it does.
+struct Opened<P: ?Sized>(Arc<P>, #[expect(dead_code, reason = "held, not read")] TempDir);
 
-impl AsRef<Arc<dyn Ledger>> for Opened {
-    fn as_ref(&self) -> &Arc<dyn Ledger> {
+impl<P: ?Sized> AsRef<Arc<P>> for Opened<P> {
+    fn as_ref(&self) -> &Arc<P> {
         &self.0
     }
 }
 
-fn open() -> future::Ready<Opened> {
+fn store() -> (Arc<Embedded>, TempDir) {
     let folder = TempDir::new().unwrap();
     let disk = Arc::new(LocalDisk::open(folder.path()).unwrap());
     // Small, so that the suite meets the ends of segments and checkpoints.
-    let options = Options { segment_bytes: 64 * 1024, flush_keys: 20, ..Options::default() };
-    let store = Embedded::open(disk, &options, Arc::new(Unobserved)).unwrap();
-    future::ready(Opened(Arc::new(store), folder))
+    let options = Options {
+        segment_bytes: 64 * 1024,
+        reports_segment_bytes: 64 * 1024,
+        flush_keys: 20,
+        ..Options::default()
+    };
+    (Arc::new(Embedded::open(disk, &options, Arc::new(Unobserved)).unwrap()), folder)
 }
 
-switchboard_contract::ledger!(open, gapless);
+fn ledger() -> future::Ready<Opened<dyn Ledger>> {
+    let (store, folder) = store();
+    future::ready(Opened(store as Arc<dyn Ledger>, folder))
+}
+
+fn journal() -> future::Ready<Opened<dyn Journal>> {
+    let (store, folder) = store();
+    future::ready(Opened(store as Arc<dyn Journal>, folder))
+}
+
+switchboard_contract::ledger!(ledger, gapless);
+switchboard_contract::journal!(journal);

@@ -10,6 +10,7 @@ use switchboard_core::{
 use switchboard_embedded::{Embedded, Options, disk::LocalDisk};
 
 const OPTIONS: Options = Options {
+    reports_segment_bytes: 64 * 1024,
     segment_bytes: 4096,
     ingest_memory_bytes: 1 << 20,
     flush_keys: 3,

@@ -41,7 +41,7 @@ pub(super) struct Found {
 pub(super) fn read(
     disk: &dyn Disk,
     from: Position,
-    mut apply: impl FnMut(u64, &[u8]) -> Result<(), Error>,
+    mut apply: impl FnMut(Position, &[u8]) -> Result<(), Error>,
 ) -> Result<Found, Error> {
     let mut reader = Reader { from, next: None, end: None, bad: None, unused: Vec::new() };
     let numbers = numbers(disk)?;
@@ -54,7 +54,7 @@ pub(super) fn read(
 }
 
 /// The numbers of the segments that are there, in order. Removes what was never finished.
-fn numbers(disk: &dyn Disk) -> io::Result<Vec<u64>> {
+pub(super) fn numbers(disk: &dyn Disk) -> io::Result<Vec<u64>> {
     let mut numbers = Vec::new();
     for name in disk.list(FOLDER)? {
         match segment::number(&name) {
@@ -104,7 +104,7 @@ impl Reader {
         &mut self,
         mut segment: Segment,
         bytes: Vec<u8>,
-        apply: &mut impl FnMut(u64, &[u8]) -> Result<(), Error>,
+        apply: &mut impl FnMut(Position, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let (number, salt) = (segment.header.number, segment.header.salt);
         let begun = bytes[SEGMENT_HEADER..].iter().any(|&byte| byte != 0);
@@ -118,7 +118,7 @@ impl Reader {
         while let Some((sequence, payload)) = record::open(rest(&bytes, segment.end), salt) {
             self.check(number, segment.end, sequence)?;
             if self.from.sequence < sequence {
-                apply(sequence, payload)?;
+                apply(Position { sequence, segment: number }, payload)?;
             }
             self.next = Some(sequence + 1);
             segment.end += record::record_len(payload.len());

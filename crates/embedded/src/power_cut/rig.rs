@@ -25,6 +25,7 @@ use crate::{
 
 /// Small, so that everything that has an end is met soon.
 pub(super) const OPTIONS: Options = Options {
+    reports_segment_bytes: 4 * 1024,
     segment_bytes: 4096,
     ingest_memory_bytes: 1 << 20,
     flush_keys: 1,
