@@ -23,6 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("switchboard-peers", &["switchboard-client", "switchboard-proto"]),
+    ("switchboard-sessions", &["switchboard-proto"]),
     ("xtask", &[]),
 ];
 

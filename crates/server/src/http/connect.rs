@@ -101,7 +101,11 @@ async fn hold(
     let Ok(Ok(upgraded)) = time::timeout(UPGRADE, upgrade).await else { return };
     match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
         Ok(parts) => {
-            let (stream, read) = (parts.io.into_inner(), parts.read_buf.to_vec());
+            // The buffer of the request is not kept with the session.
+            let (stream, read) = {
+                let auto::upgrade::Parts { io, read_buf, .. } = parts;
+                (io.into_inner(), read_buf.to_vec())
+            };
             Box::pin(Socket::new(stream, read, &gateway, who, encoding)).await.await;
         }
         Err(upgraded) => {
