@@ -1,6 +1,7 @@
 //! A gateway that a test plays: it accepts, hears and says what the test wants.
 
 use std::{
+    io,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -175,8 +176,13 @@ impl Line {
 
     /// Writes bytes as they are, over TCP.
     pub(crate) async fn say_bytes(&mut self, bytes: &[u8]) {
+        self.try_say_bytes(bytes).await.unwrap();
+    }
+
+    /// Writes bytes as they are, over TCP, while the client is there.
+    pub(crate) async fn try_say_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.0 {
-            Kind::Tcp { stream, .. } => stream.write_all(bytes).await.unwrap(),
+            Kind::Tcp { stream, .. } => stream.write_all(bytes).await,
             Kind::Grpc { .. } => panic!("gRPC carries messages"),
         }
     }

@@ -297,3 +297,21 @@ async fn an_id_that_is_none_is_refused() {
     }
     drop(gateway.client().connect("é".repeat(64)).start().unwrap());
 }
+
+#[tokio::test]
+async fn what_a_node_that_does_not_read_is_owed_does_not_grow_for_ever() {
+    let mut gateway = Gateway::listen(Over::Tcp).await;
+    let builder = gateway.client().connect("ann").with_patience(DEADLINE);
+    let (builder, mut events) = heard(builder);
+    let _session = builder.start().unwrap();
+    let mut line = gateway.welcome(1).await;
+    events.connected().await;
+    let pings = [0x2a, 2, 8, 1].repeat(16 * 1024);
+    let flood = async {
+        // The client cuts the connection.
+        while line.try_say_bytes(&pings).await.is_ok() {}
+    };
+    let ((), event) = tokio::join!(flood, events.next());
+    let Event::Disconnected { error, .. } = event else { panic!("{event:?}") };
+    assert_eq!(error.to_string(), "the node does not read");
+}
