@@ -1,7 +1,8 @@
 //! Ingest: record a (tenant, key) once.
 
 use switchboard_proto::v1::{
-    IngestBatchRequest, IngestRequest, IngestResponse, ingest_service_client::IngestServiceClient,
+    IngestBatchRequest, IngestRequest, IngestResponse, SessionIngestResponse,
+    ingest_service_client::IngestServiceClient,
 };
 use tokio_stream::{Stream, StreamExt as _};
 
@@ -28,6 +29,12 @@ impl From<IngestResponse> for Receipt {
     }
 }
 
+impl From<SessionIngestResponse> for Receipt {
+    fn from(it: SessionIngestResponse) -> Self {
+        Self { timestamp: it.timestamp, id: it.id, new: it.new }
+    }
+}
+
 impl Client {
     /// Records one key: `K-`, five of `0-9a-z`, `-`, one of `A-Z`. Durable when this returns.
     ///
@@ -36,7 +43,7 @@ impl Client {
     /// `invalid_key`, `invalid_tenant`; `unavailable` when the node took nothing until the timeout.
     pub async fn ingest(&self, key: &str) -> Result<Receipt, Error> {
         let request = IngestRequest { tenant: self.tenant.to_string(), key: key.to_owned() };
-        let service = IngestServiceClient::new(self.channel.clone());
+        let service = IngestServiceClient::new(self.channel()?);
         let answer =
             retry::until(self.timeout, async || service.clone().ingest(request.clone()).await);
         Ok(answer.await?.into_inner().into())
@@ -51,7 +58,7 @@ impl Client {
     pub async fn ingest_batch<K: AsRef<str>>(&self, keys: &[K]) -> Result<Vec<Receipt>, Error> {
         let keys = keys.iter().map(|key| key.as_ref().to_owned()).collect();
         let request = IngestBatchRequest { tenant: self.tenant.to_string(), keys };
-        let service = IngestServiceClient::new(self.channel.clone());
+        let service = IngestServiceClient::new(self.channel()?);
         let answer = retry::until(self.timeout, async || {
             service.clone().ingest_batch(request.clone()).await
         });
@@ -73,8 +80,7 @@ impl Client {
     ) -> Result<impl Stream<Item = Result<Receipt, Error>> + Unpin + use<S>, Error> {
         let tenant = self.tenant.to_string();
         let requests = keys.map(move |key| IngestRequest { tenant: tenant.clone(), key });
-        let answers =
-            IngestServiceClient::new(self.channel.clone()).ingest_stream(requests).await?;
+        let answers = IngestServiceClient::new(self.channel()?).ingest_stream(requests).await?;
         Ok(answers.into_inner().map(|answer| match answer {
             Ok(answer) => Ok(answer.into()),
             Err(status) => Err(status.into()),

@@ -14,18 +14,25 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A [`Session`] holds a connection, answers the node's pings with a status, and connects again
+//! when the connection breaks: see [`session`].
 
 mod error;
 mod ingest;
+mod node;
 mod retry;
+pub mod session;
 
 use std::{sync::Arc, time::Duration};
 
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
+use self::node::Node;
 pub use self::{
     error::Error,
     ingest::{BATCH_KEYS_MAX, Receipt},
+    session::Session,
 };
 
 /// How long a call may take, all tries together, unless told otherwise.
@@ -34,7 +41,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(30);
 /// A client of a node, for one tenant.
 #[derive(Clone, Debug)]
 pub struct Client {
-    channel: Channel,
+    node: Arc<Node>,
     tenant: Arc<str>,
     timeout: Duration,
 }
@@ -42,18 +49,15 @@ pub struct Client {
 impl Client {
     /// A client of the node at `url`, for the tenant `default`. Connects when it is first used.
     ///
+    /// `http://host:7400` is the node's main listener, for everything; `tcp://host:7401` the one
+    /// for plain TCP, which holds sessions and nothing else, for the least memory at the node.
+    ///
     /// # Errors
     ///
-    /// `invalid_request` when `url` is no URL.
+    /// `invalid_request` when `url` is no URL of a node.
     pub fn new(url: &str) -> Result<Self, Error> {
-        let endpoint = Endpoint::from_shared(url.to_owned())
-            .map_err(|_| Error::new("invalid_request", format!("{url:?} is no URL of a node")))?;
-        let channel = endpoint
-            .tcp_nodelay(true)
-            .connect_timeout(Duration::from_secs(5))
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .connect_lazy();
-        Ok(Self { channel, tenant: "default".into(), timeout: TIMEOUT })
+        let node = Arc::new(Node::at(url)?);
+        Ok(Self { node, tenant: "default".into(), timeout: TIMEOUT })
     }
 
     /// The same client, for another tenant: 1 to 64 of `A-Za-z0-9._-`.
@@ -73,5 +77,15 @@ impl Client {
     /// Whose keys this client records.
     pub fn tenant(&self) -> &str {
         &self.tenant
+    }
+
+    fn channel(&self) -> Result<Channel, Error> {
+        match &*self.node {
+            Node::Http { channel, .. } => Ok(channel.clone()),
+            Node::Tcp(_) => {
+                let what = "plain TCP holds sessions only: calls need the http URL of the node";
+                Err(Error::new("invalid_request", what))
+            }
+        }
     }
 }

@@ -19,7 +19,7 @@ pub(crate) async fn until<T>(
     mut call: impl AsyncFnMut() -> Result<T, tonic::Status>,
 ) -> Result<T, Error> {
     let deadline = Instant::now() + timeout;
-    let mut pause = PAUSE;
+    let mut pauses = Pauses::new(PAUSE, PAUSE_MAX);
     loop {
         let error = match time::timeout_at(deadline, call()).await {
             Ok(Ok(answer)) => return Ok(answer),
@@ -29,15 +29,42 @@ pub(crate) async fn until<T>(
                 return Err(Error::new("unavailable", what));
             }
         };
-        // Full jitter: clients that failed together do not come back together (AWS Architecture
-        // Blog, "Exponential Backoff and Jitter").
-        let wait = pause.mul_f64(random());
+        let wait = pauses.after_failure();
         if !error.is_unavailable() || deadline <= Instant::now() + wait {
             return Err(error);
         }
         time::sleep(wait).await;
-        pause = (pause * 2).min(PAUSE_MAX);
     }
+}
+
+/// The pauses between tries.
+///
+/// Full jitter: clients that failed together do not come back together (AWS Architecture Blog,
+/// "Exponential Backoff and Jitter").
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pauses {
+    bound: Duration,
+    max: Duration,
+}
+
+impl Pauses {
+    /// The first is up to `first` long, each may be twice as long as the one before, none is longer
+    /// than `max`.
+    pub(crate) fn new(first: Duration, max: Duration) -> Self {
+        Self { bound: first, max }
+    }
+
+    /// How long to wait now.
+    pub(crate) fn after_failure(&mut self) -> Duration {
+        let pause = up_to(self.bound);
+        self.bound = (self.bound * 2).min(self.max);
+        pause
+    }
+}
+
+/// Any time up to the bound.
+pub(crate) fn up_to(bound: Duration) -> Duration {
+    bound.mul_f64(random())
 }
 
 /// From 0 to 1. The hasher's keys are random, which is all that is needed here.
@@ -49,6 +76,17 @@ fn random() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pauses_grow_to_their_bound_and_differ() {
+        let mut pauses = Pauses::new(Duration::from_millis(100), Duration::from_secs(10));
+        let taken: Vec<Duration> = (0..12).map(|_| pauses.after_failure()).collect();
+        for (exponent, pause) in taken.iter().enumerate() {
+            let bound = Duration::from_millis(100 << exponent).min(Duration::from_secs(10));
+            assert!(*pause <= bound, "pause {exponent} of {taken:?}");
+        }
+        assert!(taken.windows(2).any(|pair| pair[0] != pair[1]), "{taken:?}");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_can_be_mended_is_tried_again_and_nothing_else() {

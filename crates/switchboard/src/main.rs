@@ -32,6 +32,7 @@ struct Cli {
 enum Command {
     Serve(command::serve::Options),
     Ingest(command::ingest::Options),
+    Connect(command::connect::Options),
     Call(command::call::Options),
     /// Drive a running node and print throughput and a latency histogram.
     #[command(subcommand)]
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
     let outcome = match &cli.command {
         Command::Serve(options) => command::serve::run(options),
         Command::Ingest(options) => command::ingest::run(options),
+        Command::Connect(options) => command::connect::run(options),
         Command::Call(options) => command::call::run(options),
         Command::Bench(command::bench::Bench::Ingest(options)) => command::bench::run(options),
     };

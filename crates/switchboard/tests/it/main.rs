@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a suite of tests")]
 
 mod commands;
+mod connect;
 mod crash;
 mod full_disk;
 mod ingest;

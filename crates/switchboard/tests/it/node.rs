@@ -20,9 +20,13 @@ pub(crate) struct Node {
     pub(crate) folder: TempDir,
     child: Child,
     pub(crate) main: String,
+    pub(crate) tcp: String,
     pub(crate) admin: String,
     options: Vec<String>,
 }
+
+/// Any free port.
+const FREE: &str = "127.0.0.1:0";
 
 /// The program.
 pub(crate) fn switchboard() -> Command {
@@ -46,8 +50,8 @@ impl Node {
     pub(crate) fn with(options: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
-        let (child, main, admin) = spawn(folder.path(), &options);
-        Self { folder, child, main, admin, options }
+        let (child, [main, tcp, admin]) = spawn(folder.path(), [FREE; 3], &options);
+        Self { folder, child, main, tcp, admin, options }
     }
 
     /// A node whose data is on a file system of this many MiB, which only it sees.
@@ -60,8 +64,8 @@ impl Node {
             format!("mount -t tmpfs -o size={mib}m tmpfs {} && exec \"$0\" \"$@\"", data.display());
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", &script, env!("CARGO_BIN_EXE_switchboard")]);
-        let (child, main, admin) = serve(command, folder.path(), &options);
-        Self { folder, child, main, admin, options }
+        let (child, [main, tcp, admin]) = serve(command, folder.path(), [FREE; 3], &options);
+        Self { folder, child, main, tcp, admin, options }
     }
 
     /// A path in the node's data directory, as the node sees it.
@@ -95,7 +99,14 @@ impl Node {
 
     /// Starts the node again on its data.
     pub(crate) fn start_again(&mut self) {
-        (self.child, self.main, self.admin) = spawn(self.folder.path(), &self.options);
+        let (child, [main, tcp, admin]) = spawn(self.folder.path(), [FREE; 3], &self.options);
+        (self.child, self.main, self.tcp, self.admin) = (child, main, tcp, admin);
+    }
+
+    /// Starts the node again on its data, where it listened before.
+    pub(crate) fn start_again_in_place(&mut self) {
+        let addresses = [self.main.as_str(), &self.tcp, &self.admin];
+        (self.child, _) = spawn(self.folder.path(), addresses, &self.options);
     }
 
     /// Asks the node to stop, and returns its exit code.
@@ -149,6 +160,7 @@ impl Node {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = switchboard();
         command.args(args).env("SWITCHBOARD_URL", self.url());
+        command.env("SWITCHBOARD_TCP_URL", format!("tcp://{}", self.tcp));
         command
     }
 }
@@ -166,14 +178,19 @@ impl Drop for Node {
     }
 }
 
-fn spawn(folder: &Path, options: &[String]) -> (Child, String, String) {
-    serve(switchboard(), folder, options)
+/// A node, and where it listens: main, tcp and admin.
+type Started = (Child, [String; 3]);
+
+fn spawn(folder: &Path, listen: [&str; 3], options: &[String]) -> Started {
+    serve(switchboard(), folder, listen, options)
 }
 
-fn serve(mut command: Command, folder: &Path, options: &[String]) -> (Child, String, String) {
+fn serve(mut command: Command, folder: &Path, listen: [&str; 3], options: &[String]) -> Started {
     let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
+    let [main, tcp, admin] = listen;
     let mut child = command
-        .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"])
+        .args(["serve", "--listen", main, "--tcp-listen", tcp, "--admin-listen", admin])
+        .arg("--data-dir")
         .arg(folder.join("data"))
         .args(options)
         .stdout(Stdio::piped())
@@ -183,10 +200,11 @@ fn serve(mut command: Command, folder: &Path, options: &[String]) -> (Child, Str
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let told = fs::read_to_string(folder.join("log")).unwrap_or_default();
-    let addresses = line.trim().strip_prefix("listening main=");
-    let addresses = addresses.unwrap_or_else(|| panic!("said {line:?}\n{told}"));
-    let (main, admin) = addresses.split_once(" admin=").unwrap();
-    (child, main.to_owned(), admin.to_owned())
+    let addresses = ["main=", "tcp=", "admin="].map(|name| {
+        let address = line.split_whitespace().find_map(|word| word.strip_prefix(name));
+        address.unwrap_or_else(|| panic!("said {line:?}\n{told}")).to_owned()
+    });
+    (child, addresses)
 }
 
 fn http(address: &str, request: &str) -> (u16, String) {

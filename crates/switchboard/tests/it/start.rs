@@ -20,14 +20,19 @@ fn refused(args: &[&str], code: i32, says: &str) {
 #[test]
 fn what_can_not_be_served_is_refused() {
     refused(&["--listen", "0.0.0.0:0"], 2, "insist with --insecure");
+    refused(&["--tcp-listen", "0.0.0.0:0"], 2, "insist with --insecure");
     refused(&["--admin-listen", "[::]:0"], 2, "insist with --insecure");
     refused(&["--listen", "nowhere"], 2, "nowhere");
     refused(&["--log-filter", "a=b=c"], 2, "the filter");
     refused(&["--config", "/no/such/file"], 2, "/no/such/file");
     let node = Node::start();
     let free = "127.0.0.1:0";
-    refused(&["--listen", &node.main, "--admin-listen", free], 1, "can't listen on 127.0.0.1");
-    refused(&["--store", "redis://x", "--listen", free, "--admin-listen", free], 2, "no store");
+    for (main, tcp) in [(node.main.as_str(), free), (free, &node.tcp)] {
+        let listen = ["--listen", main, "--tcp-listen", tcp, "--admin-listen", free];
+        refused(&listen, 1, "can't listen on 127.0.0.1");
+    }
+    let listen = ["--listen", free, "--tcp-listen", free, "--admin-listen", free];
+    refused(&[&listen[..], &["--store", "redis://x"]].concat(), 2, "no store");
 }
 
 #[test]
@@ -42,7 +47,8 @@ fn an_unknown_option_in_the_file_is_an_error() {
 fn a_second_process_on_the_same_directory_is_refused() {
     let node = Node::start();
     let mut command = switchboard();
-    command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    let free = "127.0.0.1:0";
+    command.args(["serve", "--listen", free, "--tcp-listen", free, "--admin-listen", free]);
     let output = run(command.arg("--data-dir").arg(node.data()));
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
@@ -78,7 +84,8 @@ fn a_damaged_directory_is_not_opened() {
     bytes[90] ^= 1;
     fs::write(&segment, bytes).unwrap();
     let mut command = switchboard();
-    command.args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    let free = "127.0.0.1:0";
+    command.args(["serve", "--listen", free, "--tcp-listen", free, "--admin-listen", free]);
     let output = run(command.arg("--data-dir").arg(node.data()));
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{told}");
