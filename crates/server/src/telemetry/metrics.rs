@@ -88,8 +88,13 @@ struct Registrar(Registry);
 
 impl Registrar {
     fn add<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
-        self.0.register(name, help, metric.clone());
+        self.tell(name, help, metric.clone());
         metric
+    }
+
+    fn tell(&mut self, name: &str, help: &str, metric: impl Metric) {
+        // The registry ends each help text with a full stop of its own.
+        self.0.register(name, help.strip_suffix('.').unwrap_or(help), metric);
     }
 
     fn counter(&mut self, name: &str, help: &str) -> Counter {
@@ -109,7 +114,7 @@ impl Metrics {
     /// Metrics that have counted nothing yet.
     pub fn new() -> Arc<Self> {
         let mut r = Registrar(Registry::default());
-        r.0.register("switchboard_build", "The version that runs.", build_info());
+        r.tell("switchboard_build", "The version that runs.", build_info());
         let keys = keys(&mut r);
         let (requests, durations, in_flight) = requests(&mut r);
         let metrics = Self {
