@@ -4,6 +4,7 @@
 mod connections;
 mod drain;
 mod grpc;
+mod metrics;
 mod node;
 mod rest;
 mod stream;
