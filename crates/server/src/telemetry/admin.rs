@@ -53,6 +53,7 @@ impl Admin {
         let store = match self.store.vitals().condition {
             Condition::Writable => "ok".to_owned(),
             Condition::Full(why) => format!("full: {why}"),
+            Condition::Refusing(why) => format!("refusing: {why}"),
             Condition::Failed(why) => format!("failed: {why}"),
         };
         let draining = if self.draining.is_cancelled() { "draining" } else { "ok" };
@@ -113,6 +114,8 @@ mod tests {
         check(Condition::Writable, false, 200, ready).await;
         let full = r#"{"checks":{"draining":"ok","store":"full: no room"},"ready":false}"#;
         check(Condition::Full(why()), false, 503, full).await;
+        let refusing = r#"{"checks":{"draining":"ok","store":"refusing: no room"},"ready":false}"#;
+        check(Condition::Refusing(why()), false, 503, refusing).await;
         let failed = r#"{"checks":{"draining":"ok","store":"failed: no room"},"ready":false}"#;
         check(Condition::Failed(why()), false, 503, failed).await;
         let drains = r#"{"checks":{"draining":"draining","store":"ok"},"ready":false}"#;
