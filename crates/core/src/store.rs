@@ -38,6 +38,9 @@ pub enum Condition {
     Writable,
     /// It refuses writes until there is room again, and answers reads. The text says what is full.
     Full(String),
+    /// It refuses writes for an error of the disk that may pass, tries again by itself, and answers
+    /// reads. The text says which error.
+    Refusing(String),
     /// It does nothing any more. The text says why.
     Failed(String),
 }

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use switchboard_core::store::Condition;
 use tokio::sync::watch;
 
-use crate::log::Spare;
+use crate::log::{Missing, Spare};
 
 /// How the store is.
 #[derive(Debug)]
 pub(crate) struct Health {
     pub(crate) keys: AtomicU64,
     pub(crate) index_bytes: AtomicU64,
-    /// Whether the last batch that needed a write was refused for want of room.
+    /// Whether the last batch that needed a write was refused for want of a segment.
     refusing: AtomicBool,
     /// Why the store has stopped for good.
     failure: watch::Sender<Option<String>>,
@@ -63,8 +63,11 @@ impl Health {
             return Condition::Failed(why.clone());
         }
         // Room may have come back while nobody wrote.
-        match self.spare.full() {
-            Some(why) if self.refusing.load(Ordering::Relaxed) => Condition::Full(why),
+        match self.spare.missing() {
+            Some(missing) if self.refusing.load(Ordering::Relaxed) => match missing {
+                Missing::Room(why) => Condition::Full(why),
+                Missing::Error(why) => Condition::Refusing(why),
+            },
             _ => Condition::Writable,
         }
     }

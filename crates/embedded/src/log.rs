@@ -18,7 +18,7 @@ use self::{
 };
 use crate::{Error, disk::Disk};
 
-pub(crate) use self::prepare::Spare;
+pub(crate) use self::prepare::{Missing, Spare};
 
 /// A place in the log: a record, and the segment that the record behind it may stand in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -137,7 +137,7 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// Why there is no room: what the disk said when the next segment was to be prepared.
+    /// Why there is no segment: what the disk said when the next one was to be prepared.
     pub(crate) fn reserve(&mut self, payload: usize) -> Result<(), String> {
         if payload <= self.segment.room() {
             return Ok(());
@@ -147,7 +147,7 @@ impl Log {
                 self.segment = segment;
                 Ok(())
             }
-            Prepared::Full(why) => Err(why),
+            Prepared::None(why) => Err(why),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod admin;
 mod histogram;
+mod known;
 mod logs;
 mod metrics;
 mod process;

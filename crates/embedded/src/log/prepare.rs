@@ -1,7 +1,7 @@
 //! The segment behind the current one, prepared ahead of need.
 
 use std::{
-    io,
+    io, mem,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -9,7 +9,7 @@ use std::{
 use super::{Layout, segment::Segment};
 use crate::disk::Disk;
 
-/// How long after a failure (a full disk) the next attempt follows.
+/// How long after a failure (mostly a full disk) the next attempt follows.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// What the writer of the log gets when it asks for the next segment.
@@ -17,7 +17,17 @@ const RETRY: Duration = Duration::from_millis(500);
 pub(super) enum Prepared {
     Ready(Segment),
     /// There is none, and why.
-    Full(String),
+    None(String),
+}
+
+/// Why there is no next segment.
+#[derive(Clone, Debug)]
+pub(crate) enum Missing {
+    /// The disk is full.
+    Room(String),
+    /// The disk said something else. Nothing depends on the segment yet, so it is tried again with
+    /// a new file.
+    Error(String),
 }
 
 /// The writer's side.
@@ -47,7 +57,7 @@ struct State {
     number: u64,
     spare: Option<Segment>,
     /// Why the last attempt failed.
-    full: Option<String>,
+    missing: Option<Missing>,
     stopped: bool,
 }
 
@@ -57,9 +67,26 @@ impl Shared {
     }
 }
 
+impl Missing {
+    fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            // A quota ends like a disk, and is mended like one.
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::Room(error.to_string())
+            }
+            _ => Self::Error(format!("I/O error: {error}")),
+        }
+    }
+
+    fn why(&self) -> &str {
+        let (Self::Room(why) | Self::Error(why)) = self;
+        why
+    }
+}
+
 impl Preparer {
     pub(super) fn new(layout: Layout, number: u64) -> Self {
-        let state = State { number, spare: None, full: None, stopped: false };
+        let state = State { number, spare: None, missing: None, stopped: false };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         Self { layout, shared }
     }
@@ -68,8 +95,8 @@ impl Preparer {
         Spare { disk, layout: self.layout, shared: Arc::clone(&self.shared) }
     }
 
-    /// Takes the segment that was prepared; waits while it is being prepared, but not while the
-    /// disk is full.
+    /// Takes the segment that was prepared; waits while it is being prepared, but not after that
+    /// has failed.
     pub(super) fn take(&self) -> Prepared {
         let mut state = self.shared.lock();
         loop {
@@ -78,11 +105,11 @@ impl Preparer {
                 self.shared.changed.notify_all();
                 return Prepared::Ready(segment);
             }
-            if let Some(why) = &state.full {
-                return Prepared::Full(why.clone());
+            if let Some(missing) = &state.missing {
+                return Prepared::None(missing.why().to_owned());
             }
             if state.stopped {
-                return Prepared::Full("the store is closing".to_owned());
+                return Prepared::None("the store is closing".to_owned());
             }
             state = self.shared.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -90,8 +117,7 @@ impl Preparer {
 }
 
 impl Spare {
-    /// Prepares a segment whenever one was taken, until stopped. Tries again while the disk is
-    /// full.
+    /// Prepares a segment whenever one was taken, until stopped. Tries again when that has failed.
     pub(crate) fn run(&self) {
         let mut state = self.shared.lock();
         while !state.stopped {
@@ -126,16 +152,20 @@ impl Spare {
         let ready = match prepared {
             Ok(segment) => {
                 state.spare = Some(segment);
-                if state.full.take().is_some() {
-                    tracing::info!("there is room again: the store takes writes");
+                if state.missing.take().is_some() {
+                    tracing::info!("the next segment of the log is there: the store takes writes");
                 }
                 true
             }
             Err(error) => {
-                if state.full.is_none() {
-                    tracing::warn!(%error, "no room for the next segment of the log");
+                let missing = Missing::of(&error);
+                let kind = Some(mem::discriminant(&missing));
+                // Told once, not with each attempt.
+                if state.missing.as_ref().map(mem::discriminant) != kind {
+                    let why = missing.why();
+                    tracing::warn!(why, "the next segment of the log can't be prepared");
                 }
-                state.full = Some(error.to_string());
+                state.missing = Some(missing);
                 false
             }
         };
@@ -155,9 +185,9 @@ impl Spare {
         Ok(())
     }
 
-    /// Why there is no next segment, if the disk is full.
-    pub(crate) fn full(&self) -> Option<String> {
-        self.shared.lock().full.clone()
+    /// Why there is no next segment, if preparing it has failed.
+    pub(crate) fn missing(&self) -> Option<Missing> {
+        self.shared.lock().missing.clone()
     }
 
     /// Ends [`Spare::run`].

@@ -58,7 +58,7 @@ pub(super) enum Lie {
     SyncFolder,
 }
 
-/// What fails, once.
+/// What fails, once unless it says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     /// The operation with this number.
@@ -69,6 +69,8 @@ pub(super) enum Failure {
     LogSync,
     /// The next write to a sorted file, in the middle.
     RunWrite,
+    /// Every creation of a file of the log, not only the next one.
+    LogCreate,
 }
 
 impl SimDisk {
@@ -221,6 +223,9 @@ impl Disk for SimDisk {
     fn create(&self, path: &str) -> io::Result<Arc<dyn File>> {
         let mut state = self.lock();
         state.count()?;
+        if state.faults.failure == Some(Failure::LogCreate) && path.starts_with("log/") {
+            return Err(failed());
+        }
         let file = if let Some(file) = state.model.file(path) {
             // As a file system does it: the same file, cut to nothing.
             state.apply(Op::SetLen { file, len: 0 });

@@ -18,7 +18,7 @@ use super::{
     cuts::cut_everywhere,
     disk::{Failure, Faults, SimDisk},
     model::Image,
-    rig::{OPTIONS, Rig, Story, entry},
+    rig::{OPTIONS, Rig, Story, entry, record},
 };
 use crate::Embedded;
 
@@ -154,6 +154,31 @@ fn any_operation_may_fail() {
             .unwrap_or_else(|why| panic!("operation {operation} of {operations} failed: {why}"));
     }
     assert!(20 < opened, "{opened} of {operations}");
+}
+
+/// A disk that fails to take a new segment is not told as a full one, and is tried again.
+#[test]
+fn a_segment_that_can_not_be_prepared_is_told_as_an_error() {
+    let mut rig = Rig::fresh();
+    let entries: Vec<_> = (0..2000).map(|key| entry(0, key)).collect();
+    let mut batches = entries.chunks(50);
+    rig.commit(&[batches.next().unwrap()]);
+    // The next segment is there already; the one after it can't be made.
+    rig.disk.set_faults(Faults { failure: Some(Failure::LogCreate), lie: None });
+    let (batch, refused) = loop {
+        let batch = batches.next().unwrap();
+        if let Err(refused) = record(&mut rig.parts, &[batch]).1.remove(0).unwrap() {
+            break (batch, refused);
+        }
+    };
+    assert_eq!(refused.code(), Code::Unavailable);
+    assert!(refused.to_string().contains("I/O error: a simulated fault"), "{refused}");
+    let why = "I/O error: a simulated fault".to_owned();
+    assert_eq!(rig.parts.health.condition(), Condition::Refusing(why));
+    rig.disk.set_faults(Faults::default());
+    assert!(rig.parts.spare.prepare());
+    assert_eq!(rig.parts.health.condition(), Condition::Writable);
+    rig.commit(&[batch]);
 }
 
 /// A killed process leaves what it wrote to the kernel: the next one finds it, and must make it

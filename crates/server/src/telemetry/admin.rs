@@ -53,6 +53,7 @@ impl Admin {
         let store = match self.store.vitals().condition {
             Condition::Writable => "ok".to_owned(),
             Condition::Full(why) => format!("full: {why}"),
+            Condition::Refusing(why) => format!("refusing: {why}"),
             Condition::Failed(why) => format!("failed: {why}"),
         };
         let draining = if self.draining.is_cancelled() { "draining" } else { "ok" };
@@ -61,5 +62,65 @@ impl Admin {
         let checks = json!({"ready": ready, "checks": {"store": store, "draining": draining}});
         let kind = [(header::CONTENT_TYPE, "application/json")];
         (status, kind, format!("{checks}\n")).into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future, pin::Pin};
+
+    use http_body_util::BodyExt as _;
+    use switchboard_core::{Error, store::Vitals};
+
+    use super::*;
+
+    /// A store that is always as it is.
+    #[derive(Debug)]
+    struct Fixed(Condition);
+
+    impl Store for Fixed {
+        fn vitals(&self) -> Vitals {
+            Vitals {
+                condition: self.0.clone(),
+                commits_waiting: 0,
+                ingest_keys: 0,
+                ingest_index_bytes: 0,
+                size_bytes: 0,
+                free_bytes: None,
+            }
+        }
+
+        fn failed(&self) -> Pin<Box<dyn Future<Output = Error> + Send>> {
+            Box::pin(future::pending())
+        }
+    }
+
+    async fn check(condition: Condition, drains: bool, status: u16, expected: &str) {
+        let (store, draining) = (Arc::new(Fixed(condition)), CancellationToken::new());
+        if drains {
+            draining.cancel();
+        }
+        let answer = Admin { metrics: Metrics::new(), store, draining }.ready();
+        assert_eq!(answer.status().as_u16(), status, "{expected}");
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/json");
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(str::from_utf8(&body).unwrap().trim_end(), expected);
+    }
+
+    #[tokio::test]
+    async fn readiness() {
+        let why = || "no room".to_owned();
+        let ready = r#"{"checks":{"draining":"ok","store":"ok"},"ready":true}"#;
+        check(Condition::Writable, false, 200, ready).await;
+        let full = r#"{"checks":{"draining":"ok","store":"full: no room"},"ready":false}"#;
+        check(Condition::Full(why()), false, 503, full).await;
+        let refusing = r#"{"checks":{"draining":"ok","store":"refusing: no room"},"ready":false}"#;
+        check(Condition::Refusing(why()), false, 503, refusing).await;
+        let failed = r#"{"checks":{"draining":"ok","store":"failed: no room"},"ready":false}"#;
+        check(Condition::Failed(why()), false, 503, failed).await;
+        let drains = r#"{"checks":{"draining":"draining","store":"ok"},"ready":false}"#;
+        check(Condition::Writable, true, 503, drains).await;
+        let both = r#"{"checks":{"draining":"draining","store":"full: no room"},"ready":false}"#;
+        check(Condition::Full(why()), true, 503, both).await;
     }
 }

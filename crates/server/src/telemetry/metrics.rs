@@ -22,6 +22,7 @@ use switchboard_core::{
 use super::{
     Sessions,
     histogram::{Histogram, REQUEST_NANOS, SYNC_NANOS},
+    known::Known,
     process,
 };
 
@@ -62,7 +63,7 @@ struct Scraped {
     ingest_keys: Gauge,
     index_bytes: Gauge,
     size_bytes: Gauge,
-    free_bytes: Gauge,
+    free_bytes: Known,
     sync_errors: Counter,
     ready: Family<Labels, Gauge>,
     cpu: Seconds,
@@ -91,8 +92,13 @@ pub(super) struct Registrar(Registry);
 
 impl Registrar {
     pub(super) fn add<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
-        self.0.register(name, help, metric.clone());
+        self.tell(name, help, metric.clone());
         metric
+    }
+
+    fn tell(&mut self, name: &str, help: &str, metric: impl Metric) {
+        // The registry ends each help text with a full stop of its own.
+        self.0.register(name, help.strip_suffix('.').unwrap_or(help), metric);
     }
 
     pub(super) fn counter(&mut self, name: &str, help: &str) -> Counter {
@@ -112,7 +118,7 @@ impl Metrics {
     /// Metrics that have counted nothing yet.
     pub fn new() -> Arc<Self> {
         let mut r = Registrar(Registry::default());
-        r.0.register("switchboard_build", "The version that runs.", build_info());
+        r.tell("switchboard_build", "The version that runs.", build_info());
         let keys = keys(&mut r);
         let (requests, durations, in_flight) = requests(&mut r);
         let metrics = Self {
@@ -250,7 +256,7 @@ impl Metrics {
         to.ingest_keys.set(whole(vitals.ingest_keys));
         to.index_bytes.set(whole(vitals.ingest_index_bytes));
         to.size_bytes.set(whole(vitals.size_bytes));
-        to.free_bytes.set(whole(vitals.free_bytes.unwrap_or_default()));
+        to.free_bytes.set(vitals.free_bytes.map(whole));
         for (check, well) in checks {
             to.ready.get_or_create(&vec![("check", check)]).set(i64::from(*well));
         }
@@ -278,7 +284,11 @@ impl Scraped {
             index_bytes: r
                 .gauge("switchboard_ingest_index_bytes", "Memory of the index of ingest."),
             size_bytes: r.gauge("switchboard_store_size_bytes", "What the store takes on disk."),
-            free_bytes: r.gauge("switchboard_store_free_bytes", "Free room where the store lives."),
+            free_bytes: r.add(
+                "switchboard_store_free_bytes",
+                "Free room where the store lives; left out while it is not known.",
+                Known::default(),
+            ),
             sync_errors: r.counter(
                 "switchboard_store_sync_errors",
                 "Failed writes and syncs; the first ends the node.",
@@ -392,18 +402,19 @@ mod tests {
 
     use super::*;
 
+    const VITALS: Vitals = Vitals {
+        condition: Condition::Writable,
+        commits_waiting: 0,
+        ingest_keys: 7,
+        ingest_index_bytes: 0,
+        size_bytes: 0,
+        free_bytes: Some(0),
+    };
+
     fn told() -> String {
         let metrics = Metrics::new();
         let _route = metrics.route("ingest", "ingest", "grpc");
-        let vitals = Vitals {
-            condition: Condition::Writable,
-            commits_waiting: 0,
-            ingest_keys: 7,
-            ingest_index_bytes: 0,
-            size_bytes: 0,
-            free_bytes: None,
-        };
-        metrics.encode(&vitals, &[("store", true), ("draining", true)])
+        metrics.encode(&VITALS, &[("store", true), ("draining", true)])
     }
 
     /// The reference: one row a metric, as its samples are named.
@@ -454,14 +465,8 @@ mod tests {
         route.end(Err(Code::InvalidKey), 1, Duration::ZERO);
         metrics.ingested(2, 1);
         let _connection = metrics.connection();
-        let vitals = Vitals {
-            condition: Condition::Failed("x".to_owned()),
-            commits_waiting: 4,
-            ingest_keys: 2,
-            ingest_index_bytes: 1,
-            size_bytes: 1,
-            free_bytes: Some(9),
-        };
+        let vitals =
+            Vitals { condition: Condition::Failed("x".to_owned()), commits_waiting: 4, ..VITALS };
         let told = metrics.encode(&vitals, &[("store", false)]);
         let labels = "capability=\"ingest\",operation=\"stream\",transport=\"grpc\"";
         for line in [
@@ -476,6 +481,18 @@ mod tests {
             "switchboard_connections 1",
         ] {
             assert!(told.contains(line), "{line} is not in\n{told}");
+        }
+    }
+    /// A zero would tell of a full disk.
+    #[test]
+    fn free_room_is_told_only_while_it_is_known() {
+        let metrics = Metrics::new();
+        let room = "switchboard_store_free_bytes";
+        for (free_bytes, expected) in [(None, None), (Some(9), Some("9")), (None, None)] {
+            let told = metrics.encode(&Vitals { free_bytes, ..VITALS }, &[]);
+            let sample = told.lines().find_map(|line| line.strip_prefix(room)?.strip_prefix(' '));
+            assert_eq!(sample, expected, "{told}");
+            assert_eq!(told.contains(room), expected.is_some(), "{told}");
         }
     }
 }

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use http::uri::PathAndQuery;
+use switchboard_proto::v1::{IngestRequest, IngestResponse};
 use switchboard_server::Limits;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
+use tonic::{Code, Request, client::Grpc, transport::Endpoint};
+use tonic_prost::ProstCodec;
 
 use crate::node::{DEADLINE, Node};
 
@@ -91,4 +95,42 @@ async fn a_slow_caller_of_a_unary_request_is_told() {
     let (status, body) = node.post("/v1/tenants/a/ingest", r#"{"key":"K-4bbf1-P"}"#).await;
     assert_eq!(status, 503, "{body}");
     assert!(body.contains("took too long"), "{body}");
+}
+
+#[tokio::test]
+async fn who_sends_half_a_body_is_told_and_closed() {
+    let limits = Limits { request: Duration::from_millis(100), ..Limits::default() };
+    let node = Node::with(limits).await;
+    for (path, length) in [
+        ("/v1/tenants/a/ingest", "content-length: 19"),
+        ("/v1/tenants/a/ingest/batch", "content-length: 22"),
+        ("/v1/tenants/a/ingest", "transfer-encoding: chunked"),
+    ] {
+        let body = if length.starts_with("content") { "{\"key" } else { "5\r\n{\"key\r\n" };
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n\
+             {length}\r\n\r\n{body}"
+        );
+        let answer = half_sent(&node, request.as_bytes()).await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{path}, {length}: {answer}");
+        assert!(answer.contains(r#""code":"unavailable""#), "{path}, {length}: {answer}");
+    }
+    assert_eq!(node.world.recorded(), 0);
+}
+
+#[tokio::test]
+async fn who_sends_no_end_of_a_unary_call_is_told() {
+    let limits = Limits { request: Duration::from_millis(100), ..Limits::default() };
+    let node = Node::with(limits).await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", node.main)).unwrap();
+    let mut client = Grpc::new(endpoint.connect().await.unwrap());
+    client.ready().await.unwrap();
+    let path = PathAndQuery::from_static("/switchboard.v1.IngestService/Ingest");
+    let codec = ProstCodec::<IngestRequest, IngestResponse>::default();
+    let call = client.client_streaming(Request::new(tokio_stream::pending()), path, codec);
+    let status = tokio::time::timeout(DEADLINE, call).await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    assert!(status.message().contains("took too long"), "{status:?}");
+    assert_eq!(node.world.recorded(), 0);
 }

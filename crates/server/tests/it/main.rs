@@ -5,6 +5,7 @@ mod connections;
 mod drain;
 mod grpc;
 mod line;
+mod metrics;
 mod node;
 mod rest;
 mod sessions;

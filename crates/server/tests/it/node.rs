@@ -116,7 +116,7 @@ impl Store for World {
             ingest_keys: 0,
             ingest_index_bytes: 0,
             size_bytes: 0,
-            free_bytes: None,
+            free_bytes: Some(1 << 30),
         }
     }
 
