@@ -20,6 +20,14 @@ impl Caller {
         Self::Open
     }
 
+    /// Whether the caller may see all tenants, and speak for them, as nodes do.
+    #[expect(clippy::unnecessary_wraps, reason = "credentials will be refused here")]
+    pub(crate) fn all_tenants(self) -> Result<()> {
+        match self {
+            Self::Open => Ok(()),
+        }
+    }
+
     /// The tenant that the caller named, if it may speak for it.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::{
-    grpc::{self, Call, Services},
+    grpc::{self, Services},
     limits::{
         CONNECTION_WINDOW, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, LOCAL_RESETS_MAX, Limits,
         PENDING_RESETS_MAX, STREAM_WINDOW,
@@ -111,7 +111,7 @@ fn answer(
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + use<> {
     if let Some(services) = services
-        && let Some(call) = Call::of(request.uri().path())
+        && let Some(call) = services.call(request.uri().path())
     {
         let answer = services.answer(call, request);
         return Either::Left(answer.map(|answer| Ok(answer.map(Answer::Grpc))));

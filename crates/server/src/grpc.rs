@@ -2,6 +2,7 @@
 
 mod gateway;
 mod ingest;
+mod presence;
 mod unary;
 mod until;
 
@@ -11,31 +12,54 @@ use axum::{Router, body::Body};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use switchboard_core::store::Condition;
+use switchboard_proto::{
+    tenten::interview::status_reader_server::StatusReaderServer as FixedReaderServer,
+    v1::{report_service_server::ReportServiceServer, status_reader_server::StatusReaderServer},
+};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::util::MapResponseLayer;
 
-use self::{ingest::Ingest, until::Until};
-use crate::{gateway::Gateway, node::Node, status};
+pub(crate) use self::presence::tally;
+use self::{ingest::Ingest, presence::Presence, until::Until};
+use crate::{gateway::Gateway, node::Node, presence::Tally, status};
 
 /// How often the health service looks at the store.
 const HEALTH: Duration = Duration::from_millis(250);
 
 /// The services whose health is told, beside the node as a whole (the empty name).
-const SERVICES: [&str; 3] = ["", "switchboard.v1.GatewayService", "switchboard.v1.IngestService"];
+const SERVICES: [&str; 6] = [
+    "",
+    "switchboard.v1.GatewayService",
+    "switchboard.v1.IngestService",
+    "switchboard.v1.ReportService",
+    "switchboard.v1.StatusReader",
+    "tenten.interview.StatusReader",
+];
 
 /// The services that a connection calls straight, without the router.
 #[derive(Debug)]
 pub(crate) struct Services {
-    ingest: Ingest,
-    gateway: Arc<Gateway>,
+    ingest: Option<Ingest>,
+    gateway: Option<Arc<Gateway>>,
 }
 
 impl Services {
-    pub(crate) fn new(node: &Node, gateway: &Arc<Gateway>) -> Self {
-        Self { ingest: Ingest::new(node), gateway: Arc::clone(gateway) }
+    /// Those of the roles that a node has.
+    pub(crate) fn new(node: &Node, gateway: Option<Arc<Gateway>>, api: bool) -> Self {
+        Self { ingest: api.then(|| Ingest::new(node)), gateway }
+    }
+
+    /// The call that a path names, if it is one of these.
+    pub(crate) fn call(&self, path: &str) -> Option<Call> {
+        let call = Call::of(path)?;
+        let here = match call {
+            Call::Connect => self.gateway.is_some(),
+            Call::Ingest | Call::IngestBatch | Call::IngestStream => self.ingest.is_some(),
+        };
+        here.then_some(call)
     }
 
     /// Answers a request that is such a call.
@@ -46,13 +70,15 @@ impl Services {
     ) -> impl Future<Output = Response<Answer>> + use<> {
         let services = Arc::clone(self);
         async move {
-            let ingest = &services.ingest;
-            match call {
-                Call::Ingest => ingest.one(request).await,
-                // Boxed, so that the commonest call does not carry the room that these take.
-                Call::IngestBatch => Box::pin(ingest.batch(request)).await,
-                Call::IngestStream => Box::pin(ingest.stream(request)).await,
-                Call::Connect => gateway::connect(&services.gateway, request),
+            // Boxed, so that the commonest call does not carry the room that the others take.
+            match (call, &services.ingest, &services.gateway) {
+                (Call::Ingest, Some(ingest), _) => ingest.one(request).await,
+                (Call::IngestBatch, Some(ingest), _) => Box::pin(ingest.batch(request)).await,
+                (Call::IngestStream, Some(ingest), _) => Box::pin(ingest.stream(request)).await,
+                (Call::Connect, _, Some(gateway)) => gateway::connect(gateway, request),
+                _ => tonic::Status::unimplemented("this node has not the role for this call")
+                    .into_http()
+                    .map(Answer::Unary),
             }
         }
     }
@@ -69,7 +95,7 @@ pub(crate) enum Call {
 
 impl Call {
     /// The call that a path names, if it is one of these.
-    pub(crate) fn of(path: &str) -> Option<Self> {
+    fn of(path: &str) -> Option<Self> {
         match path.strip_prefix("/switchboard.v1.")? {
             "IngestService/Ingest" => Some(Self::Ingest),
             "IngestService/IngestBatch" => Some(Self::IngestBatch),
@@ -92,7 +118,7 @@ pub(crate) enum Answer {
 }
 
 /// The routes of the other services, and what keeps the health of all up to date.
-pub(crate) fn routes(node: &Node) -> (Router, Health) {
+pub(crate) fn routes(node: &Node, tally: Option<Arc<Tally>>) -> (Router, Health) {
     let (reporter, health) = tonic_health::server::health_reporter();
     // Not `Routes::default()`: unknown paths are answered by the one fallback of the node.
     let mut routes = Routes::from(Router::new());
@@ -112,7 +138,15 @@ pub(crate) fn routes(node: &Node) -> (Router, Health) {
     let endless = MapResponseLayer::new(move |response: Response<Body>| {
         response.map(|body| Body::new(Until::new(body, draining.clone())))
     });
-    let watched = routes.into_axum_router().layer(endless);
+    let presence = Presence::new(node, tally);
+    let limit = node.limits.report_bytes_max;
+    let presence = Routes::from(Router::new())
+        .add_service(StatusReaderServer::new(presence.clone()))
+        .add_service(FixedReaderServer::new(presence.clone()))
+        .add_service(ReportServiceServer::new(presence).max_decoding_message_size(limit))
+        .into_axum_router()
+        .layer(MapResponseLayer::new(named));
+    let watched = routes.into_axum_router().merge(presence).layer(endless);
     (watched, Health { node: node.clone(), reporter })
 }
 

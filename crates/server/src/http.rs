@@ -4,7 +4,10 @@ mod body;
 pub(crate) mod connect;
 mod ingest;
 mod openapi;
+mod presence;
 mod problem;
+
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -14,12 +17,14 @@ use switchboard_core::{Code, Error};
 use tower::util::MapResponseLayer;
 
 use self::problem::Problem;
-use crate::node::Node;
+use crate::{node::Node, presence::Tally};
 
 /// All routes of REST.
-pub(crate) fn routes(node: &Node) -> Router {
+pub(crate) fn routes(node: &Node, tally: Option<Arc<Tally>>, api: bool) -> Router {
+    let ingest = if api { ingest::routes(node) } else { Router::new() };
     Router::new()
-        .merge(ingest::routes(node))
+        .merge(ingest)
+        .merge(presence::routes(node, tally))
         .merge(openapi::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

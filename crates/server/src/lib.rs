@@ -16,6 +16,7 @@ pub mod limits;
 mod listeners;
 mod node;
 mod presence;
+mod roles;
 mod server;
 mod socket;
 mod status;
@@ -28,5 +29,6 @@ pub use self::{
     limits::Limits,
     listeners::{Addresses, Listeners},
     node::Ports,
+    roles::Roles,
     server::{Server, Stopped},
 };

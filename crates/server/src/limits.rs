@@ -41,6 +41,8 @@ pub struct Limits {
     /// Sessions over the TCP listener, where more wait to be accepted; and as many over the main
     /// one, where more are refused.
     pub sessions_max: usize,
+    /// The longest report of a gateway that runs apart, in bytes.
+    pub report_bytes_max: usize,
     /// Requests of one ingest stream that wait for their sync; more are not read yet.
     pub stream_requests_max: usize,
 }
@@ -84,6 +86,7 @@ impl Default for Limits {
             sessions_per_tenant_max: 100_000,
             sessions_per_client_max: 100,
             sessions_max: 100_000,
+            report_bytes_max: 16 * 1024 * 1024,
             stream_requests_max: 4_096,
         }
     }

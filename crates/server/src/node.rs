@@ -5,6 +5,7 @@ use std::sync::Arc;
 use switchboard_core::{
     Error, Millis, Result, Tenant,
     ingest::{self, Entry, Ledger, Receipt, Recording},
+    presence::Journal,
     store::Store,
     time::Clock,
 };
@@ -17,6 +18,8 @@ use crate::{limits::Limits, telemetry::Metrics};
 pub struct Ports {
     /// Where keys are recorded.
     pub ledger: Arc<dyn Ledger>,
+    /// Where the reports of gateways are kept.
+    pub journal: Arc<dyn Journal>,
     /// How the store is that is behind the ports.
     pub store: Arc<dyn Store>,
     /// What tells the time; never backwards.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use switchboard_core::{Error, presence::GatewayId};
+use switchboard_core::{Code, Error, presence::GatewayId};
 use tokio::{net::TcpListener, time};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,8 @@ use crate::{
     gateway::Gateway,
     grpc, http,
     node::Node,
-    presence::Nowhere,
+    presence::{Here, Remote, Reports, Tally},
+    roles::Roles,
     tasks::{Kind, Tasks, Unfinished},
     tcp::Tcp,
     telemetry::{self, Metrics},
@@ -37,6 +38,10 @@ const LAG: Duration = Duration::from_millis(500);
 pub struct Server {
     node: Node,
     listeners: Listeners,
+    roles: Roles,
+    /// The node that knows who is online, where this one does not.
+    status: Option<Remote>,
+    metrics_per_tenant: bool,
 }
 
 /// Why a node ended other than in good order.
@@ -72,13 +77,42 @@ impl Server {
             origins: Arc::new([]),
             draining: CancellationToken::new(),
         };
-        Self { node, listeners }
+        Self { node, listeners, roles: Roles::ALL, status: None, metrics_per_tenant: false }
     }
 
     /// The same node, where pages of these origins may open sessions, beside its own.
     #[must_use]
     pub fn with_origins(mut self, origins: impl IntoIterator<Item = String>) -> Self {
         self.node.origins = origins.into_iter().collect();
+        self
+    }
+
+    /// The same node with some of the roles. The sessions of one that has not the role `status` are
+    /// reported to the node at `status_url`.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::InvalidRequest`] for a gateway that knows no status node, or one that needs none.
+    pub fn with_roles(mut self, roles: Roles, status_url: Option<&str>) -> Result<Self, Error> {
+        self.status = match status_url {
+            Some(_) if roles.status || !roles.gateway => {
+                let what = "only a gateway without the role status reports to another node";
+                return Err(Error::new(Code::InvalidRequest, what));
+            }
+            None if roles.gateway && !roles.status => {
+                let what = "a gateway without the role status needs to know the node that has it";
+                return Err(Error::new(Code::InvalidRequest, what));
+            }
+            url => url.map(Remote::new).transpose()?,
+        };
+        self.roles = roles;
+        Ok(self)
+    }
+
+    /// The same node, with metrics that tell the largest tenants apart.
+    #[must_use]
+    pub fn with_metrics_per_tenant(mut self, apart: bool) -> Self {
+        self.metrics_per_tenant = apart;
         self
     }
 
@@ -94,7 +128,7 @@ impl Server {
     ///
     /// [`Stopped`]: the store failed, or work was left behind.
     pub async fn run(self, stop: CancellationToken, grace: Duration) -> Result<(), Stopped> {
-        let Self { node, listeners } = self;
+        let Self { node, listeners, roles, status, metrics_per_tenant } = self;
         let Listeners { main, tcp, admin, .. } = listeners;
         // Cancelled when an essential task ends.
         let broken = CancellationToken::new();
@@ -102,21 +136,25 @@ impl Server {
         let (accepting, connections, background) = (part(), part(), part());
         let (sessions, reports) = (part(), part());
 
-        let (grpc, health) = grpc::routes(&node);
-        let gateway = Gateway::new(&node, gateway_id(), Arc::new(Nowhere));
-        let connect = http::connect::routes(&gateway, &sessions);
-        let routes = http::routes(&node).merge(connect).merge(grpc);
-        let services = Some(grpc::Services::new(&node, &gateway));
+        let tally = roles.status.then(|| tally(&node, metrics_per_tenant, &background));
+        let here = tally.clone().map(|tally| Arc::new(Here(tally)) as Arc<dyn Reports>);
+        let sink = here.or_else(|| status.map(|status| Arc::new(status) as Arc<dyn Reports>));
+        let sink = sink.filter(|_| roles.gateway);
+        let gateway = sink.map(|sink| gateway(&node, sink, &background, &reports));
+
+        let (grpc, health) = grpc::routes(&node, tally.clone());
+        let mut routes = http::routes(&node, tally.clone(), roles.api).merge(grpc);
+        if let Some(gateway) = &gateway {
+            routes = routes.merge(http::connect::routes(gateway, &sessions));
+            for listener in tcp {
+                hold(gateway, listener, &accepting, &sessions);
+            }
+        }
+        let services = Some(grpc::Services::new(&node, gateway.clone(), roles.api));
         let serving = Connections::new(services, routes, &node.limits);
         serve(&node, "main", main, serving, node.limits.connections_max, &accepting, &connections);
-        for listener in tcp {
-            hold(&gateway, listener, &accepting, &sessions);
-        }
-        let (pinging, reporting) = (Arc::clone(&gateway), Arc::clone(&gateway));
-        background.spawn(Kind::Essential, "ping", |stop| pinging.ping(stop));
-        reports.spawn(Kind::Essential, "report", |stop| reporting.report(stop));
         let (store, draining) = (Arc::clone(&node.ports.store), node.draining.clone());
-        let routes = telemetry::admin(Arc::clone(&node.metrics), store, draining);
+        let routes = telemetry::admin(Arc::clone(&node.metrics), store, tally, draining);
         let serving = Connections::new(None, routes, &node.limits);
         serve(&node, "admin", admin, serving, ADMIN_CONNECTIONS_MAX, &background, &background);
         background.spawn(Kind::Essential, "health", |stop| health.run(stop));
@@ -130,7 +168,9 @@ impl Server {
         };
         tracing::info!("draining");
         node.draining.cancel();
-        gateway.drain();
+        if let Some(gateway) = gateway {
+            gateway.drain();
+        }
         let deadline = time::Instant::now() + grace;
         let mut unfinished = 0;
         for part in [accepting, connections, sessions, reports] {
@@ -173,6 +213,31 @@ fn serve(
             });
         })
     });
+}
+
+/// The status service, folding from now on.
+fn tally(node: &Node, by_tenant: bool, background: &Tasks) -> Arc<Tally> {
+    let Ports { journal, clock, .. } = &node.ports;
+    let seed = RandomState::new().hash_one(0);
+    let metrics = Arc::clone(&node.metrics);
+    let tally = Tally::new(Arc::clone(journal), Arc::clone(clock), metrics, by_tenant, seed);
+    let running = Arc::clone(&tally);
+    background.spawn(Kind::Essential, "status", |stop| running.run(stop));
+    tally
+}
+
+/// A gateway that pings and reports from now on. Its reports go on until all sessions have ended.
+fn gateway(
+    node: &Node,
+    sink: Arc<dyn Reports>,
+    background: &Tasks,
+    reports: &Tasks,
+) -> Arc<Gateway> {
+    let gateway = Gateway::new(node, gateway_id(), sink);
+    let (pinging, reporting) = (Arc::clone(&gateway), Arc::clone(&gateway));
+    background.spawn(Kind::Essential, "ping", |stop| pinging.ping(stop));
+    reports.spawn(Kind::Essential, "report", |stop| reporting.report(stop));
+    gateway
 }
 
 /// A number that no other gateway has, nor this one after its next start.

@@ -5,14 +5,18 @@ mod histogram;
 mod known;
 mod logs;
 mod metrics;
+mod presence;
 mod process;
 mod sessions;
 
-use self::sessions::Sessions;
 pub(crate) use self::{
-    admin::router as admin, logs::parent_of, metrics::Route, sessions::SessionGuard,
+    admin::router as admin,
+    logs::{inject_parent, parent_of},
+    metrics::Route,
+    sessions::SessionGuard,
 };
 pub use self::{
     logs::{Error, Guard, LogFormat, Settings, start},
     metrics::Metrics,
 };
+use self::{presence::Presence, sessions::Sessions};

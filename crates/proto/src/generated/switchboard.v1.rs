@@ -1087,9 +1087,6 @@ pub struct ReportRequest {
     /// The tenants that have sessions there, or had since the last report.
     #[prost(message, repeated, tag = "3")]
     pub tenants: ::prost::alloc::vec::Vec<TenantReport>,
-    /// The trace that the report belongs to, as in the W3C's `traceparent`; may be absent.
-    #[prost(string, tag = "4")]
-    pub traceparent: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TenantReport {

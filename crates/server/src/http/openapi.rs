@@ -15,7 +15,7 @@ use switchboard_core::{Code, Error};
 use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
-use super::{ingest, problem::Problem};
+use super::{ingest, presence, problem::Problem};
 
 /// What the page may do: only what comes from this node. Its style sets attributes in place.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:";
@@ -27,7 +27,10 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
         description = "The back end of a messaging product. Times are milliseconds since the Unix \
             epoch (UTC). Errors are `application/problem+json` (RFC 9457) with a stable `code`.",
     ),
-    tags((name = "ingest", description = "Record a (tenant, key) once")),
+    tags(
+        (name = "ingest", description = "Record a (tenant, key) once"),
+        (name = "presence", description = "Who is online"),
+    ),
 )]
 struct Whole;
 
@@ -35,6 +38,7 @@ struct Whole;
 pub(super) fn description() -> String {
     let mut whole = Whole::openapi();
     whole.merge(ingest::Api::openapi());
+    whole.merge(presence::Api::openapi());
     whole.to_pretty_json().unwrap_or_default()
 }
 

@@ -6,15 +6,6 @@ use switchboard_core::{Result, presence::Report};
 
 /// Takes the reports of a gateway.
 pub(crate) trait Reports: fmt::Debug + Send + Sync {
-    /// Keeps a report and folds it; durable when ready.
+    /// Keeps a report and folds it; durable when ready. May be given again.
     fn report(&self, report: Report) -> Pin<Box<dyn Future<Output = Result<()>> + Send>>;
-}
-
-#[derive(Debug)]
-pub(crate) struct Nowhere;
-
-impl Reports for Nowhere {
-    fn report(&self, _report: Report) -> Pin<Box<dyn Future<Output = Result<()>> + Send>> {
-        Box::pin(async { Ok(()) })
-    }
 }

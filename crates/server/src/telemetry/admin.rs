@@ -13,12 +13,15 @@ use switchboard_core::store::{Condition, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::Metrics;
+use crate::presence::Tally;
 
 /// What the routes look at.
 #[derive(Clone)]
 struct Admin {
     metrics: Arc<Metrics>,
     store: Arc<dyn Store>,
+    /// None on a node without the role.
+    tally: Option<Arc<Tally>>,
     draining: CancellationToken,
 }
 
@@ -27,9 +30,10 @@ struct Admin {
 pub(crate) fn router(
     metrics: Arc<Metrics>,
     store: Arc<dyn Store>,
+    tally: Option<Arc<Tally>>,
     draining: CancellationToken,
 ) -> Router {
-    let admin = Admin { metrics, store, draining };
+    let admin = Admin { metrics, store, tally, draining };
     let (told, ready) = (admin.clone(), admin);
     Router::new()
         .route("/metrics", get(move || async move { told.metrics() }))
@@ -40,10 +44,11 @@ pub(crate) fn router(
 impl Admin {
     fn metrics(&self) -> Response {
         let vitals = self.store.vitals();
-        let checks = [
+        let mut checks = vec![
             ("store", vitals.condition == Condition::Writable),
             ("draining", !self.draining.is_cancelled()),
         ];
+        checks.extend(self.tally.iter().map(|tally| ("journal", tally.is_ready())));
         let told = self.metrics.encode(&vitals, &checks);
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         ([(header::CONTENT_TYPE, kind)], told).into_response()
@@ -57,9 +62,14 @@ impl Admin {
             Condition::Failed(why) => format!("failed: {why}"),
         };
         let draining = if self.draining.is_cancelled() { "draining" } else { "ok" };
-        let ready = store == "ok" && draining == "ok";
+        let folded = self.tally.as_ref().is_none_or(|tally| tally.is_ready());
+        let ready = store == "ok" && draining == "ok" && folded;
         let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let checks = json!({"ready": ready, "checks": {"store": store, "draining": draining}});
+        let mut checks = json!({"store": store, "draining": draining});
+        if self.tally.is_some() {
+            checks["journal"] = if folded { "ok" } else { "being read" }.into();
+        }
+        let checks = json!({"ready": ready, "checks": checks});
         let kind = [(header::CONTENT_TYPE, "application/json")];
         (status, kind, format!("{checks}\n")).into_response()
     }
@@ -100,7 +110,7 @@ mod tests {
         if drains {
             draining.cancel();
         }
-        let answer = Admin { metrics: Metrics::new(), store, draining }.ready();
+        let answer = Admin { metrics: Metrics::new(), store, tally: None, draining }.ready();
         assert_eq!(answer.status().as_u16(), status, "{expected}");
         assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/json");
         let body = answer.into_body().collect().await.unwrap().to_bytes();

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use opentelemetry::{
     Context,
-    propagation::{Extractor, TextMapPropagator as _},
+    propagation::{Extractor, Injector, TextMapPropagator as _},
     trace::TracerProvider as _,
 };
 use opentelemetry_otlp::WithExportConfig as _;
@@ -108,6 +108,22 @@ fn provider(endpoint: &str, sample: f64) -> Result<SdkTracerProvider, Error> {
         .with_sampler(sampler)
         .with_batch_exporter(exporter);
     Ok(provider.build())
+}
+
+/// Tells a call that is made the trace that it is part of.
+pub(crate) fn inject_parent(metadata: &mut tonic::metadata::MetadataMap) {
+    struct Metadata<'a>(&'a mut tonic::metadata::MetadataMap);
+    impl Injector for Metadata<'_> {
+        fn set(&mut self, key: &str, value: String) {
+            if let (Ok(key), Ok(value)) =
+                (key.parse::<tonic::metadata::MetadataKey<_>>(), value.parse())
+            {
+                self.0.insert(key, value);
+            }
+        }
+    }
+    let context = tracing_opentelemetry::OpenTelemetrySpanExt::context(&tracing::Span::current());
+    TraceContextPropagator::new().inject_context(&context, &mut Metadata(metadata));
 }
 
 /// The trace that a caller says he is in (W3C Trace Context, `traceparent`).

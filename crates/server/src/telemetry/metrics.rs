@@ -20,7 +20,7 @@ use switchboard_core::{
 };
 
 use super::{
-    Sessions,
+    Presence, Sessions,
     histogram::{Histogram, REQUEST_NANOS, SYNC_NANOS},
     known::Known,
     process,
@@ -49,6 +49,8 @@ pub struct Metrics {
     rejected: Family<Labels, Counter>,
     panics: Counter,
     lag: Histogram,
+    /// Those of the status service.
+    pub(crate) presence: Presence,
     /// Those of sessions.
     pub(crate) sessions: Sessions,
     scraped: Scraped,
@@ -105,11 +107,16 @@ impl Registrar {
         self.add(name, help, Counter::default())
     }
 
-    fn gauge(&mut self, name: &str, help: &str) -> Gauge {
+    pub(super) fn gauge(&mut self, name: &str, help: &str) -> Gauge {
         self.add(name, help, Gauge::default())
     }
 
-    fn durations(&mut self, name: &str, help: &str, bounds: &'static [u64]) -> Histogram {
+    pub(super) fn durations(
+        &mut self,
+        name: &str,
+        help: &str,
+        bounds: &'static [u64],
+    ) -> Histogram {
         self.add(name, help, Histogram::of_durations(bounds))
     }
 }
@@ -170,6 +177,7 @@ impl Metrics {
                 "How late a timer fired: the node is short of CPU.",
                 REQUEST_NANOS,
             ),
+            presence: Presence::new(&mut r),
             sessions: Sessions::new(&mut r),
             scraped: Scraped::new(&mut r),
             told: Mutex::default(),
@@ -433,7 +441,12 @@ mod tests {
                 "info" => "_info",
                 _ => "",
             };
-            let samples = told.lines().filter(|line| line.starts_with(name));
+            // Not those of a metric whose name begins likewise.
+            let ends = ["{", " ", "_total{", "_total ", "_info{", "_bucket{", "_sum", "_count"];
+            let samples = told.lines().filter(|line| {
+                let rest = line.strip_prefix(name);
+                rest.is_some_and(|rest| ends.iter().any(|end| rest.starts_with(end)))
+            });
             let labels: BTreeSet<&str> = samples
                 .filter_map(|line| line.split_once('{')?.1.split_once('}'))
                 .flat_map(|(labels, _)| labels.split(','))

@@ -195,6 +195,7 @@ pub(crate) fn echo(content: &str, request_id: u64) -> client_frame::Frame {
     client_frame::Frame::Echo(v1::EchoMessage { content: content.to_owned(), request_id })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what is heard may be the end")]
 pub(crate) fn echoed(content: &str, request_id: u64) -> Option<server_frame::Frame> {
     let content = content.to_owned();
     Some(server_frame::Frame::Echo(v1::EchoMessage { content, request_id }))

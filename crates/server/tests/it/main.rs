@@ -7,6 +7,7 @@ mod grpc;
 mod line;
 mod metrics;
 mod node;
+mod presence;
 mod rest;
 mod sessions;
 mod stream;

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -15,6 +15,7 @@ use switchboard_contract::Model;
 use switchboard_core::{
     Code, Error, Millis,
     ingest::{Entry, Ledger, Recording},
+    presence::{Appending, Journal, Reading, Report},
     store::{Condition, Store, Vitals},
     time::Clock,
 };
@@ -52,6 +53,8 @@ pub(crate) struct World {
     gate: Mutex<Option<CancellationToken>>,
     time: AtomicI64,
     recorded: AtomicU64,
+    /// While set, the journal neither takes nor gives reports.
+    pub(crate) journal_fails: AtomicBool,
 }
 
 impl fmt::Debug for World {
@@ -72,6 +75,11 @@ impl World {
     /// How many keys were recorded.
     pub(crate) fn recorded(&self) -> u64 {
         self.recorded.load(Ordering::Relaxed)
+    }
+
+    /// What the clock tells, in milliseconds.
+    pub(crate) fn time(&self) -> i64 {
+        self.now().0
     }
 
     /// Turns the clock.
@@ -107,6 +115,27 @@ impl Ledger for World {
     }
 }
 
+impl Journal for World {
+    fn append(&self, report: &Report) -> Appending {
+        if self.journal_fails.load(Ordering::Relaxed) {
+            let failed = || Err(Error::new(Code::Unavailable, "the journal is full"));
+            return Box::pin(async move { failed() });
+        }
+        self.model.append(report)
+    }
+
+    fn read(&self, from: u64) -> Reading {
+        if self.journal_fails.load(Ordering::Relaxed) {
+            return Box::pin(async { Err(Error::new(Code::Unavailable, "it can't be read")) });
+        }
+        self.model.read(from)
+    }
+
+    fn prune(&self, before: Millis) -> Appending {
+        self.model.prune(before)
+    }
+}
+
 impl Store for World {
     fn vitals(&self) -> Vitals {
         let condition = self.condition.lock().unwrap().clone();
@@ -134,7 +163,7 @@ impl Store for World {
 
 impl Clock for World {
     fn now(&self) -> Millis {
-        Millis(1_000 + self.time.fetch_add(1, Ordering::Relaxed))
+        Millis(1_790_000_000_000 + self.time.fetch_add(1, Ordering::Relaxed))
     }
 }
 
@@ -153,6 +182,7 @@ impl Node {
         let addresses = listeners.addresses();
         let ports = Ports {
             ledger: Arc::clone(&world) as _,
+            journal: Arc::clone(&world) as _,
             store: Arc::clone(&world) as _,
             clock: Arc::clone(&world) as _,
         };

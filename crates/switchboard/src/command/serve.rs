@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, path::PathBuf, process, sync::Arc, time::Duration};
 
 use clap::Args;
-use switchboard_core::time::Forward;
+use switchboard_core::{Error, time::Forward};
 use switchboard_server::{
-    Limits, Listeners, Ports, Server,
+    Limits, Listeners, Ports, Roles, Server,
     telemetry::{self, LogFormat, Metrics},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,6 +31,25 @@ pub(crate) struct Options {
     /// Where everything is kept; made if it is not there.
     #[arg(long, env = "SWITCHBOARD_DATA_DIR", default_value = "./switchboard-data")]
     pub(crate) data_dir: PathBuf,
+
+    /// The parts of the work that this node takes: a list of `gateway` (holds sessions), `status`
+    /// (knows who is online) and `api` (takes the requests of programs).
+    #[arg(long, env = "SWITCHBOARD_ROLES", default_value = "gateway,status,api")]
+    roles: String,
+
+    /// The node with the role `status`, for a gateway that has it not; for example
+    /// `http://127.0.0.1:7400`.
+    #[arg(long, env = "SWITCHBOARD_STATUS_URL")]
+    status_url: Option<String>,
+
+    /// Origins whose pages may open sessions, beside those that this node serves itself; for example
+    /// `https://chat.example`.
+    #[arg(long, env = "SWITCHBOARD_ALLOWED_ORIGINS", value_delimiter = ',')]
+    allowed_origins: Vec<String>,
+
+    /// Tell the 20 largest tenants apart in metrics, by name.
+    #[arg(long, env = "SWITCHBOARD_METRICS_PER_TENANT")]
+    metrics_per_tenant: bool,
 
     /// What keeps the truth: `embedded`, one directory of this machine.
     #[arg(long, env = "SWITCHBOARD_STORE", default_value = "embedded")]
@@ -143,10 +162,11 @@ async fn serve(options: &Options) -> Result<(), Failure> {
     let store = store::open(options, Arc::clone(&metrics) as _).await?;
     let ports = Ports {
         ledger: Arc::clone(&store) as _,
+        journal: Arc::clone(&store) as _,
         store: Arc::clone(&store) as _,
         clock: Arc::new(Forward::new(SystemClock)),
     };
-    let server = Server::new(ports, metrics, options.limits(), listeners);
+    let server = options.roles(Server::new(ports, metrics, options.limits(), listeners))?;
     tracing::info!(addresses = %server.addresses(), "ready");
     output::line(format_args!("listening {}", server.addresses()))?;
     let ended = server.run(stop, Duration::from_secs(options.drain_seconds)).await;
@@ -162,6 +182,15 @@ async fn serve(options: &Options) -> Result<(), Failure> {
 }
 
 impl Options {
+    /// The server with the roles that it is to have.
+    fn roles(&self, server: Server) -> Result<Server, Failure> {
+        let usage = |error: Error| Failure::usage(format!("--roles, --status-url: {error}"));
+        let roles = self.roles.parse::<Roles>().map_err(usage)?;
+        let server = server.with_roles(roles, self.status_url.as_deref()).map_err(usage)?;
+        let origins = self.allowed_origins.iter().cloned();
+        Ok(server.with_origins(origins).with_metrics_per_tenant(self.metrics_per_tenant))
+    }
+
     fn limits(&self) -> Limits {
         Limits {
             body_bytes_max: self.body_bytes_max,

@@ -128,9 +128,10 @@ impl Gateways {
     /// The sessions of a client, at all gateways that are alive.
     pub(super) fn sessions(&self, slot: &Slot) -> u32 {
         let further = |number: &u16| self.further.get(&(slot.id(), *number)).copied();
-        let further: u32 = match self.further.is_empty() {
-            true => 0,
-            false => self.alive.keys().filter_map(further).map(u32::from).sum(),
+        let further: u32 = if self.further.is_empty() {
+            0
+        } else {
+            self.alive.keys().filter_map(further).map(u32::from).sum()
         };
         let here = if self.alive.contains_key(&slot.gateway) { slot.sessions } else { 0 };
         further + u32::from(here)

@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, mem};
 
 /// Seconds that there are queues for; more than the window has.
-const SECONDS: usize = 256;
+const SECONDS: i64 = 256;
 
 /// Queues of clients, by second.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Queues {
     /// Nobody; what was seen up to a time, in milliseconds, is over.
     pub(super) fn new(over_ms: i64) -> Self {
         let at_edge = over_ms.div_euclid(1_000);
-        Self { seconds: vec![Vec::new(); SECONDS], at_edge, edge: Vec::new(), over_ms }
+        Self { seconds: vec![Vec::new(); 1 << u8::BITS], at_edge, edge: Vec::new(), over_ms }
     }
 
     /// Until when what was seen is over.
@@ -40,8 +40,8 @@ impl Queues {
 
     /// The queue of a second, as it is noted with a client.
     pub(super) fn place(seen_ms: i64) -> u8 {
-        // The lowest eight bits.
-        seen_ms.div_euclid(1_000).rem_euclid(SECONDS as i64) as u8
+        // Of the lowest eight bits, which always fit.
+        u8::try_from(seen_ms.div_euclid(1_000).rem_euclid(SECONDS)).unwrap_or_default()
     }
 
     /// Puts clients back that were given out with [`Queues::next_second`].
@@ -75,7 +75,7 @@ impl Queues {
     pub(super) fn next_second(&mut self, over_ms: i64) -> Option<(i64, Vec<u32>)> {
         let due = over_ms.div_euclid(1_000);
         // After a pause longer than all queues each is looked at once.
-        self.at_edge = self.at_edge.max(due - SECONDS as i64);
+        self.at_edge = self.at_edge.max(due - SECONDS);
         if due <= self.at_edge {
             return None;
         }

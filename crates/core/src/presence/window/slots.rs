@@ -35,8 +35,8 @@ impl Ids {
         hasher.write(client.as_bytes());
         let hash = hasher.finish128();
         // 96 of its 128 bits.
-        let part = |bits: u64| (bits & u64::from(u32::MAX)) as u32;
-        Id([part(hash.h1), part(hash.h1 >> 32), part(hash.h2)])
+        let low = |half: u64| u32::try_from(half & u64::from(u32::MAX)).unwrap_or_default();
+        Id([low(hash.h1), low(hash.h1 >> 32), low(hash.h2)])
     }
 }
 

@@ -64,16 +64,15 @@ impl Tenants {
         if let Some(number) = self.find(&tenant) {
             return Some(number);
         }
-        let number = match self.free.pop() {
-            Some(number) => number,
-            None => {
-                let number = u32::try_from(self.members.len()).ok()?;
-                if TENANTS_MAX <= number {
-                    return None;
-                }
-                self.members.push(Members::default());
-                number
+        let number = if let Some(number) = self.free.pop() {
+            number
+        } else {
+            let number = u32::try_from(self.members.len()).ok()?;
+            if TENANTS_MAX <= number {
+                return None;
             }
+            self.members.push(Members::default());
+            number
         };
         self.get_mut(number).name = Some(tenant);
         self.numbers.insert(tenant, number);
@@ -112,6 +111,16 @@ impl Tenants {
             self.connected = self.connected.saturating_sub(u64::from(sessions));
             self.tidy(number);
         }
+    }
+
+    /// The tenants with the most clients online, up to so many.
+    pub(super) fn largest(&self, tenants: usize) -> Vec<(Tenant, u64)> {
+        let online = self.members.iter().filter(|members| 0 < members.online);
+        let mut all: Vec<_> =
+            online.filter_map(|members| Some((members.name?, u64::from(members.online)))).collect();
+        all.sort_unstable_by_key(|&(tenant, online)| (std::cmp::Reverse(online), tenant));
+        all.truncate(tenants);
+        all
     }
 
     /// Notes the count at the beginning of a minute.
