@@ -21,6 +21,7 @@
 mod error;
 mod ingest;
 mod node;
+pub mod presence;
 mod retry;
 pub mod session;
 

@@ -72,10 +72,29 @@ pub enum Status {
 }
 
 impl Status {
+    /// The name, as REST tells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "UNKNOWN",
+            Self::Even => "EVEN",
+            Self::Odd => "ODD",
+        }
+    }
+
     /// The status of a client that follows its clock: whether the time, in milliseconds since the
     /// Unix epoch, is even or odd.
     pub const fn clock(now_ms: i64) -> Self {
         if now_ms & 1 == 0 { Self::Even } else { Self::Odd }
+    }
+}
+
+impl From<v1::Status> for Status {
+    fn from(status: v1::Status) -> Self {
+        match status {
+            v1::Status::Unknown => Self::Unknown,
+            v1::Status::Even => Self::Even,
+            v1::Status::Odd => Self::Odd,
+        }
     }
 }
 

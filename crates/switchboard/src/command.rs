@@ -5,6 +5,7 @@ pub(crate) mod call;
 pub(crate) mod connect;
 pub(crate) mod ingest;
 pub(crate) mod serve;
+pub(crate) mod status;
 
 use clap::Args;
 

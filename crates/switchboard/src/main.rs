@@ -33,6 +33,7 @@ enum Command {
     Serve(command::serve::Options),
     Ingest(command::ingest::Options),
     Connect(command::connect::Options),
+    Status(command::status::Options),
     Call(command::call::Options),
     /// Drive a running node and print throughput and a latency histogram.
     #[command(subcommand)]
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         Command::Serve(options) => command::serve::run(options),
         Command::Ingest(options) => command::ingest::run(options),
         Command::Connect(options) => command::connect::run(options),
+        Command::Status(options) => command::status::run(options),
         Command::Call(options) => command::call::run(options),
         Command::Bench(command::bench::Bench::Ingest(options)) => command::bench::run(options),
     };

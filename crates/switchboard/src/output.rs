@@ -14,6 +14,13 @@ pub(crate) fn line(line: fmt::Arguments<'_>) -> Result<(), Failure> {
     told(writeln!(out, "{line}").and_then(|()| out.flush()))
 }
 
+/// Prints a line over the one before, on a terminal.
+pub(crate) fn over(line: fmt::Arguments<'_>) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    // Back to the beginning, and clear to the end (ECMA-48, EL).
+    told(write!(out, "\r{line}\x1b[K").and_then(|()| out.flush()))
+}
+
 /// Prints many lines to standard output.
 pub(crate) fn lines(text: &[u8]) -> Result<(), Failure> {
     told(io::stdout().lock().write_all(text))
