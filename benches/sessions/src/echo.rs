@@ -67,9 +67,8 @@ pub(crate) async fn run(program: &Path, options: &Options) -> Result<(), Error> 
     for round in 1..=options.rounds {
         let (rate, cpu) = drive(&bare, options).await?;
         let (our_rate, our_cpu) = drive(&node, options).await?;
-        println!(
-            "round {round}: bare {rate:.0}/s {cpu:.3} us, Switchboard {our_rate:.0}/s {our_cpu:.3} us"
-        );
+        println!("round {round}: bare {rate:.0}/s, {cpu:.3} us of its CPU each");
+        println!("round {round}: Switchboard {our_rate:.0}/s, {our_cpu:.3} us of its CPU each");
         bares.push(rate);
         ours.push(our_rate);
         ratios.push(our_rate / rate);

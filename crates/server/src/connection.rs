@@ -7,7 +7,7 @@
 use std::{
     convert::Infallible,
     error::Error,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -75,10 +75,10 @@ impl Connections {
                 answer(services.as_ref(), &router, request)
             })
         };
-        let connection = self.builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        tokio::pin!(connection);
-        let first_request = time::sleep(self.first_request);
-        tokio::pin!(first_request);
+        // Pinned where they are made: moving them would take their room twice.
+        let io = TokioIo::new(stream);
+        let mut connection = pin!(self.builder.serve_connection_with_upgrades(io, service));
+        let mut first_request = pin!(time::sleep(self.first_request));
         let (mut waiting, mut stopping) = (true, false);
         loop {
             tokio::select! {
@@ -88,7 +88,7 @@ impl Connections {
                     }
                     return;
                 }
-                () = &mut first_request, if waiting => {
+                () = first_request.as_mut(), if waiting => {
                     waiting = false;
                     if !begun.load(Ordering::Relaxed) {
                         tracing::debug!("a connection without a request was closed");

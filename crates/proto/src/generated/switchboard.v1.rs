@@ -1064,7 +1064,7 @@ pub struct HistoryRequest {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct HistoryResponse {
-    /// The oldest first. Minutes in which this node did not run are left out.
+    /// The oldest first: since the start of this node, and what its journal held then.
     #[prost(message, repeated, tag = "1")]
     pub points: ::prost::alloc::vec::Vec<HistoryPoint>,
 }

@@ -63,7 +63,8 @@ pub(super) struct Client {
 /// The past.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct History {
-    /// One for each minute in which this node ran, the oldest first.
+    /// One for each minute since the start of this node, and what its journal held then; the oldest
+    /// first.
     points: Vec<Point>,
 }
 
