@@ -40,7 +40,8 @@ use crate::{
 /// What serves connections. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Connections {
-    builder: auto::Builder<TokioExecutor>,
+    /// Shared: each connection borrows it for as long as it lives.
+    builder: Arc<auto::Builder<TokioExecutor>>,
     services: Option<Arc<Services>>,
     router: Router,
     first_request: Duration,
@@ -62,6 +63,7 @@ impl Connections {
             .keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
         let services = services.map(Arc::new);
+        let builder = Arc::new(builder);
         Self { builder, services, router, first_request: limits.first_request }
     }
 

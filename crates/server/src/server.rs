@@ -203,10 +203,11 @@ fn serve(
         let counted = Arc::clone(&metrics);
         accept::accept(listener, places, metrics, stop, move |stream, place| {
             let (serving, metrics) = (serving.clone(), Arc::clone(&counted));
-            connections.spawn(Kind::Ordinary, "connection", move |stop| async move {
+            // Boxed where it is made: each future around it would take its room twice.
+            let served = Box::pin(serving.serve(stream, connections.stopping()));
+            connections.hold(async move {
                 let _held = (place, metrics.connection());
-                let served = AssertUnwindSafe(serving.serve(stream, stop)).catch_unwind().await;
-                if served.is_err() {
+                if AssertUnwindSafe(served).catch_unwind().await.is_err() {
                     metrics.panicked();
                     tracing::error!("a connection panicked and was closed");
                 }
@@ -252,15 +253,8 @@ fn hold(gateway: &Arc<Gateway>, listener: TcpListener, accepting: &Tasks, sessio
         let metrics = Arc::clone(&gateway.node.metrics);
         let places = gateway.node.limits.sessions_max;
         accept::accept(listener, places, Arc::clone(&metrics), stop, move |stream, place| {
-            let metrics = Arc::clone(&metrics);
-            let session = AssertUnwindSafe(Tcp::new(stream, &gateway, Caller::Open)).catch_unwind();
-            sessions.hold(async move {
-                let _held = (place, metrics.connection());
-                if session.await.is_err() {
-                    metrics.panicked();
-                    tracing::error!("a session panicked and was closed");
-                }
-            });
+            let held = (place, metrics.connection());
+            sessions.hold(Tcp::new(stream, &gateway, Caller::Open, held));
         })
     });
 }

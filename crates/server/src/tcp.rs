@@ -7,6 +7,7 @@
 
 use std::{
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -30,7 +31,7 @@ use crate::{
 const LINGER_SECONDS: u8 = 2;
 
 /// One session.
-pub(crate) struct Tcp {
+pub(crate) struct Tcp<H> {
     stream: TcpStream,
     seat: Seat,
     /// The beginning of a frame whose rest has not come.
@@ -40,6 +41,8 @@ pub(crate) struct Tcp {
     stage: Stage,
     /// When the client last sent or took something, once it is to do so.
     progress: Option<Instant>,
+    /// Its place among the connections, and their count.
+    _held: H,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,8 +65,9 @@ struct Outbox {
     sent: usize,
 }
 
-impl Tcp {
-    pub(crate) fn new(stream: TcpStream, gateway: &Arc<Gateway>, caller: Caller) -> Self {
+impl<H> Tcp<H> {
+    /// A session on a connection; `held` is let go of with it.
+    pub(crate) fn new(stream: TcpStream, gateway: &Arc<Gateway>, caller: Caller, held: H) -> Self {
         Self {
             stream,
             seat: Seat::new(gateway, caller, Transport::Tcp),
@@ -71,6 +75,7 @@ impl Tcp {
             outbox: Outbox::default(),
             stage: Stage::Open,
             progress: None,
+            _held: held,
         }
     }
 
@@ -255,12 +260,19 @@ impl Outbox {
     }
 }
 
-impl Future for Tcp {
+/// The future of a session. A panic is the end of this one session: caught here, and not by a future
+/// around it, which would take its room twice.
+impl<H: Unpin> Future for Tcp<H> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         let gateway = Arc::clone(this.seat.gateway());
-        gateway.scratches.lend(|scratch| this.drive(context, scratch))
+        let drive = || gateway.scratches.lend(|scratch| this.drive(context, scratch));
+        catch_unwind(AssertUnwindSafe(drive)).unwrap_or_else(|_panic| {
+            gateway.node.metrics.panicked();
+            tracing::error!("a session panicked and was closed");
+            Poll::Ready(())
+        })
     }
 }
