@@ -78,7 +78,8 @@ pub(crate) async fn run(program: &Path, options: &Options) -> Result<(), Error> 
         }
     }
     late.sort_by(f64::total_cmp);
-    let quantile = |share: f64| late.get((late.len() as f64 * share) as usize).copied();
+    // In thousandths, so that no place is rounded.
+    let quantile = |share: usize| late.get(late.len() * share / 1_000).copied();
     println!("{count} sessions over {transport:?}, opened in {opened:.1} s, {lost} lost");
     println!(
         "resident memory each: {:.2} KiB (the node alone {:.1} MiB, with them {:.1} MiB)",
@@ -91,9 +92,9 @@ pub(crate) async fn run(program: &Path, options: &Options) -> Result<(), Error> 
         "pings: {:.2} a session and second; later than the earliest of the session by (ms): \
          p50 {:.1}, p99 {:.1}, p99.9 {:.1}",
         pings as f64 / count as f64 / seconds as f64,
-        quantile(0.5).unwrap_or_default(),
-        quantile(0.99).unwrap_or_default(),
-        quantile(0.999).unwrap_or_default()
+        quantile(500).unwrap_or_default(),
+        quantile(990).unwrap_or_default(),
+        quantile(999).unwrap_or_default()
     );
     Ok(())
 }

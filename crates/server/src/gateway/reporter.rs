@@ -120,7 +120,11 @@ impl Reporter {
                 tenants: with_sightings(connected.clone(), part),
             };
             let sent = match &refused {
-                None => self.reports.report(report).instrument(span.clone()).await,
+                // Within the span already when it is handed over: what follows is its child.
+                None => {
+                    let sent = span.in_scope(|| self.reports.report(report));
+                    sent.instrument(span.clone()).await
+                }
                 // The others would not be taken either.
                 Some(_) => Err(Error::new(switchboard_core::Code::Unavailable, "not sent")),
             };
