@@ -1,7 +1,7 @@
 //! How fast reports are folded, how long a count takes, and how much memory a client takes.
 //!
-//! Reports are made before the clock is started. Redis does the same with `ZADD` and `ZCOUNT`, where
-//! it is installed.
+//! Reports are made before the clock is started. Redis does the same with `ZADD` and `ZCOUNT`,
+//! where it is installed.
 #![expect(clippy::print_stdout, reason = "a benchmark, run by hand")]
 
 mod redis;
@@ -20,7 +20,7 @@ type Error = Box<dyn error::Error + Send + Sync>;
 const REPORT: usize = 10_000;
 
 /// Reports of one round.
-const REPORTS: usize = 200;
+const REPORTS: u16 = 200;
 
 const ROUNDS: usize = 7;
 
@@ -70,7 +70,7 @@ fn measure(clients: u64) -> Result<(), Error> {
     let (mut rates, mut counts) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let reports = (0..REPORTS).map(|place| {
-            let at = now.plus(10 * place as i64);
+            let at = now.plus(10 * i64::from(place));
             report(at, &mut (0..REPORT).map(|_| random(&mut state) % clients))
         });
         let reports = reports.collect::<Result<Vec<_>, _>>()?;
@@ -78,8 +78,8 @@ fn measure(clients: u64) -> Result<(), Error> {
         for report in &reports {
             window.fold(report, report.at);
         }
-        rates.push((REPORT * REPORTS) as f64 / begun.elapsed().as_secs_f64());
-        now = now.plus(10 * REPORTS as i64);
+        rates.push((REPORT * usize::from(REPORTS)) as f64 / begun.elapsed().as_secs_f64());
+        now = now.plus(10 * i64::from(REPORTS));
         // The time passes from one count to the next, as it does in a node.
         let begun = Instant::now();
         for place in 0..10_000 {

@@ -13,7 +13,7 @@ use crate::{Error, random};
 const MEMBERS: u64 = 1_000_000;
 
 /// Commands sent before their answers are read.
-const PIPELINE: u64 = 256;
+const PIPELINE: u32 = 256;
 
 struct Server(Child);
 
@@ -53,13 +53,14 @@ pub(crate) fn measure() -> Result<(), Error> {
         let mut answers = vec![0; 4 * count];
         Ok(stream.read_exact(&mut answers)?)
     };
-    for begin in (0..MEMBERS).step_by(PIPELINE as usize) {
-        add(&mut (begin..MEMBERS.min(begin + PIPELINE)), begin)?;
+    for part in 0..MEMBERS.div_ceil(PIPELINE.into()) {
+        let begin = part * u64::from(PIPELINE);
+        add(&mut (begin..MEMBERS.min(begin + u64::from(PIPELINE))), begin)?;
     }
     let (mut state, begun, mut done) = (7, Instant::now(), 0);
     while begun.elapsed() < Duration::from_secs(3) {
         add(&mut (0..PIPELINE).map(|_| random(&mut state) % MEMBERS), MEMBERS + done)?;
-        done += PIPELINE;
+        done += u64::from(PIPELINE);
     }
     let rate = done as f64 / begun.elapsed().as_secs_f64();
     let begun = Instant::now();
@@ -71,7 +72,7 @@ pub(crate) fn measure() -> Result<(), Error> {
         }
     }
     let count = begun.elapsed().as_secs_f64() * 1e6 / 10_000.0;
-    println!("\nRedis, 1 million members: ZADD {:.0}/s pipelined, ZCOUNT {count:.0} us", rate);
+    println!("\nRedis, 1 million members: ZADD {rate:.0}/s pipelined, ZCOUNT {count:.0} us");
     Ok(())
 }
 

@@ -99,7 +99,8 @@ pub(crate) async fn run(program: &Path, options: &Options) -> Result<(), Error> 
     Ok(())
 }
 
-/// The resident memory of a node once it no longer shrinks: what a start takes is given back in time.
+/// The resident memory of a node once it no longer shrinks: what a start takes is given back in
+/// time.
 async fn settled(node: &Node) -> f64 {
     let mut least = f64::INFINITY;
     for _ in 0..10 {

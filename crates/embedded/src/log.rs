@@ -186,8 +186,8 @@ pub(crate) fn remove(disk: &dyn Disk, number: u64) -> io::Result<()> {
     disk.sync_folder(segment::FOLDER)
 }
 
-/// Before the oldest record that is there: for a log whose beginning nobody else knows. Its segments
-/// must have been removed in order.
+/// Before the oldest record that is there: for a log whose beginning nobody else knows. Its
+/// segments must have been removed in order.
 pub(crate) fn oldest(disk: &dyn Disk) -> Result<Position, Error> {
     let numbers = recover::numbers(disk)?;
     let Some(&first) = numbers.first() else {

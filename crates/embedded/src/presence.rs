@@ -1,9 +1,9 @@
 //! The reports of the last three minutes, on disk only.
 //!
 //! They are not put through the ledger's log: they live for minutes and are many, so its segments
-//! would have to be kept back for them, or they be copied, each time it is cut. Instead a second log
-//! of the same kind stands in `presence/`, with a thread of its own, so that neither waits for the
-//! other. Old reports go with whole segments. Nothing of them is kept in memory: a client is in
+//! would have to be kept back for them, or they be copied, each time it is cut. Instead a second
+//! log of the same kind stands in `presence/`, with a thread of its own, so that neither waits for
+//! the other. Old reports go with whole segments. Nothing of them is kept in memory: a client is in
 //! three dozen of them.
 
 mod codec;
@@ -250,8 +250,8 @@ impl Keeper {
         Ok(Page { reports, next })
     }
 
-    /// Removes the segments whose reports are all older, the oldest first: so that a power cut never
-    /// leaves a gap.
+    /// Removes the segments whose reports are all older, the oldest first: so that a power cut
+    /// never leaves a gap.
     fn prune(&mut self, before: Millis) -> Result<(), Error> {
         let current = self.log.position().segment;
         while let Some(oldest) = self.segments.front()

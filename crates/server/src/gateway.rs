@@ -66,8 +66,8 @@ impl Gateway {
             idle_ms: ms(limits.session_idle),
             in_flight_max: limits.session_requests_max,
         };
-        // Later sessions have greater numbers, also after a restart: they begin with the time, which
-        // leaves room for a million sessions a millisecond.
+        // Later sessions have greater numbers, also after a restart: they begin with the time,
+        // which leaves room for a million sessions a millisecond.
         let now = u64::try_from(node.ports.clock.now().0).unwrap_or_default();
         Arc::new(Self {
             rules,

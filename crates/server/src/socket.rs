@@ -1,7 +1,8 @@
 //! Sessions over WebSocket.
 //!
-//! A message is a frame: binary as on the wire, or text as protobuf's JSON, as the subprotocol says.
-//! The library's buffers are made small ([`BUFFER`]): its own take 128 KiB and more a connection.
+//! A message is a frame: binary as on the wire, or text as protobuf's JSON, as the subprotocol
+//! says. The library's buffers are made small ([`BUFFER`]): its own take 128 KiB and more a
+//! connection.
 
 use std::{
     pin::Pin,

@@ -260,8 +260,8 @@ impl Outbox {
     }
 }
 
-/// The future of a session. A panic is the end of this one session: caught here, and not by a future
-/// around it, which would take its room twice.
+/// The future of a session. A panic is the end of this one session: caught here, and not by a
+/// future around it, which would take its room twice.
 impl<H: Unpin> Future for Tcp<H> {
     type Output = ();
 

@@ -141,8 +141,8 @@ impl Window {
         }
     }
 
-    /// Folds a few sightings. All are looked for before the first is changed: so the processor waits
-    /// for the memory of all of them at once.
+    /// Folds a few sightings. All are looked for before the first is changed: so the processor
+    /// waits for the memory of all of them at once.
     fn sight(&mut self, tenant: u32, gateway: u16, sightings: &[Sighting]) {
         let mut ids = [None; AHEAD];
         for (id, sighting) in ids.iter_mut().zip(sightings) {

@@ -7,8 +7,8 @@
 //! sighting   length u8 | client | status and 0x80 if seen u8 | sessions u16 | seen i64 if seen
 //! ```
 //!
-//! Numbers are little-endian; times are milliseconds of Unix time. The first byte of a report is the
-//! version of its format.
+//! Numbers are little-endian; times are milliseconds of Unix time. The first byte of a report is
+//! the version of its format.
 
 use std::iter;
 

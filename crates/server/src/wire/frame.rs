@@ -1,7 +1,7 @@
 //! The frames of a session, between the rules' words and bytes.
 //!
-//! Written by hand, because echo and pong come in floods: read where they lie, written into a buffer
-//! that is there. A test holds both against the generated types.
+//! Written by hand, because echo and pong come in floods: read where they lie, written into a
+//! buffer that is there. A test holds both against the generated types.
 
 use switchboard_core::{
     Code, Error, Result,

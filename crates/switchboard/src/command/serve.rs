@@ -42,8 +42,8 @@ pub(crate) struct Options {
     #[arg(long, env = "SWITCHBOARD_STATUS_URL")]
     status_url: Option<String>,
 
-    /// Origins whose pages may open sessions, beside those that this node serves itself; for example
-    /// `https://chat.example`.
+    /// Origins whose pages may open sessions, beside those that this node serves itself; for
+    /// example `https://chat.example`.
     #[arg(long, env = "SWITCHBOARD_ALLOWED_ORIGINS", value_delimiter = ',')]
     allowed_origins: Vec<String>,
 

@@ -38,8 +38,8 @@ struct Gateway {
 }
 
 impl Gateways {
-    /// How far a gateway's clock is behind, by what it just said of the time; 0 where the difference
-    /// may be the time that the report took.
+    /// How far a gateway's clock is behind, by what it just said of the time; 0 where the
+    /// difference may be the time that the report took.
     pub(super) fn behind(&mut self, id: GatewayId, at: Millis, now: Millis) -> i64 {
         let number = self.number(id, at);
         let seems = now.since(at);

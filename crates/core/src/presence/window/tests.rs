@@ -179,11 +179,21 @@ impl Model {
     }
 }
 
+/// How much time passes before a step, in milliseconds.
+fn passes() -> impl Strategy<Value = i64> {
+    0_i64..70_000
+}
+
+/// Whether that is twenty times as much.
+fn pauses() -> impl Strategy<Value = bool> {
+    prop::bool::weighted(0.05)
+}
+
 proptest! {
     #[test]
     fn the_count_is_that_of_a_full_scan(
         steps in vec(
-            (0_i64..70_000, vec((0_u8..3, 0_u8..20, 0_i64..200_000), 0..8), prop::bool::weighted(0.05)),
+                (passes(), vec((0_u8..3, 0_u8..20, 0_i64..200_000), 0..8), pauses()),
             1..80,
         ),
     ) {
