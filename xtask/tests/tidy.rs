@@ -24,7 +24,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("switchboard-fold", &["switchboard-core"]),
     ("switchboard-peers", &["switchboard-client", "switchboard-proto"]),
-    ("switchboard-sessions", &["switchboard-proto"]),
+    (
+        "switchboard-sessions",
+        &["switchboard-contract", "switchboard-core", "switchboard-proto", "switchboard-server"],
+    ),
     ("xtask", &[]),
 ];
 

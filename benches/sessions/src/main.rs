@@ -6,11 +6,16 @@
 mod client;
 mod echo;
 mod hold;
+mod million;
 mod node;
 
 use std::{env, error, path::PathBuf};
 
 use clap::{Parser, Subcommand};
+
+/// The allocator of the program, whose memory is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Whatever went wrong.
 type Error = Box<dyn error::Error + Send + Sync>;
@@ -32,6 +37,8 @@ enum What {
     Echo(echo::Options),
     /// Many idle sessions, each pinged every second: memory, CPU, lateness of the pings.
     Hold(hold::Options),
+    /// A million sessions in this process, carried by nothing: their memory, and a round of pings.
+    Million(million::Options),
     /// Sends back what it reads; started by `echo`.
     #[command(hide = true)]
     BareServer,
@@ -45,6 +52,7 @@ async fn main() -> Result<(), Error> {
     match what {
         What::Echo(options) => echo::run(&program, &options).await,
         What::Hold(options) => hold::run(&program, &options).await,
+        What::Million(options) => million::run(&options).await,
         What::BareServer => echo::serve().await,
     }
 }

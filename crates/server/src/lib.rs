@@ -14,6 +14,7 @@ mod grpc;
 mod http;
 pub mod limits;
 mod listeners;
+pub mod memory;
 mod node;
 mod presence;
 mod roles;

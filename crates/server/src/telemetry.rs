@@ -13,7 +13,6 @@ pub(crate) use self::{
     admin::router as admin,
     logs::{inject_parent, parent_of},
     metrics::Route,
-    sessions::SessionGuard,
 };
 pub use self::{
     logs::{Error, Guard, LogFormat, Settings, start},

@@ -28,6 +28,15 @@ const SIGHTINGS_MAX: usize = 10_000;
 /// How long the last report may take when the node stops.
 const LAST: Duration = Duration::from_secs(2);
 
+/// What a session knew of its client.
+#[derive(Debug)]
+struct Note {
+    tenant: Arc<Tenant>,
+    client: ClientId,
+    status: Status,
+    seen: Option<Millis>,
+}
+
 /// Collects what sessions note, and reports it.
 #[derive(Debug)]
 pub(crate) struct Reporter {
@@ -39,7 +48,9 @@ pub(crate) struct Reporter {
 /// What was noted since the last report.
 #[derive(Debug, Default)]
 struct Noted {
-    tenants: HashMap<Tenant, HashMap<ClientId, (Status, Option<Millis>)>>,
+    /// In the order in which it came; a client may stand here more than once. Sorted out when it is
+    /// sent, so that a pong costs no more than this.
+    sightings: Vec<Note>,
     /// The pong that the next report follows from, for whoever looks at traces.
     pong: Option<Span>,
 }
@@ -56,10 +67,8 @@ impl Reporter {
             let span = tracing::debug_span!(parent: None, "pong", capability = "presence");
             noted.pong = Some(span).filter(|span| !span.is_disabled());
         }
-        let clients = noted.tenants.entry(*place.tenant).or_default();
-        // A client with several sessions was seen when the latest of them was.
-        let known = clients.entry(place.client.clone()).or_insert((status, None));
-        *known = (status, known.1.max(seen));
+        let (tenant, client) = (Arc::clone(&place.tenant), place.client.clone());
+        noted.sightings.push(Note { tenant, client, status, seen });
     }
 
     /// Reports once a second until stopped, and once more then.
@@ -98,16 +107,16 @@ impl Reporter {
         metrics: &Metrics,
         told: &mut bool,
     ) {
-        let Noted { tenants, pong } = std::mem::take(&mut *self.lock());
+        let Noted { sightings: noted, pong } = std::mem::take(&mut *self.lock());
         let connected = registry.connected();
-        let nothing = connected.is_empty() && tenants.is_empty();
+        let nothing = connected.is_empty() && noted.is_empty();
         if nothing && *told {
             return;
         }
         let parent = pong.as_ref().and_then(Span::id);
         let span = tracing::debug_span!(parent: parent, "report", capability = "presence");
         drop(pong);
-        let sightings = sightings(registry, tenants);
+        let sightings = sightings(registry, noted);
         let mut parts: Vec<_> = sightings.chunks(SIGHTINGS_MAX).collect();
         if parts.is_empty() {
             parts.push(&[]);
@@ -140,14 +149,17 @@ impl Reporter {
         }
     }
 
-    /// Notes what could not be sent, unless something newer was noted meanwhile.
+    /// Notes what could not be sent, before what was noted meanwhile.
     fn note_again(&self, sightings: &[(Tenant, Sighting)]) {
         let mut noted = self.lock();
-        for (tenant, Sighting { client, seen, status, .. }) in sightings {
-            let clients = noted.tenants.entry(*tenant).or_default();
-            let known = clients.entry(client.clone()).or_insert((*status, None));
-            known.1 = known.1.max(*seen);
-        }
+        let again = sightings.chunk_by(|(a, _), (b, _)| a == b).flat_map(|of_tenant| {
+            let name = of_tenant.first().map(|(tenant, _)| Arc::new(*tenant));
+            of_tenant.iter().filter_map(move |(_, Sighting { client, seen, status, .. })| {
+                let (tenant, client) = (name.clone()?, client.clone());
+                Some(Note { tenant, client, status: *status, seen: *seen })
+            })
+        });
+        noted.sightings.splice(0..0, again);
     }
 
     fn lock(&self) -> MutexGuard<'_, Noted> {
@@ -155,12 +167,16 @@ impl Reporter {
     }
 }
 
-type Clients = HashMap<ClientId, (Status, Option<Millis>)>;
-
-/// Sightings with the number of sessions that each client has now.
-fn sightings(registry: &Registry, noted: HashMap<Tenant, Clients>) -> Vec<(Tenant, Sighting)> {
+/// What was noted, each client once, with the number of sessions that it has now. A client with
+/// several sessions was seen when the latest of them was.
+fn sightings(registry: &Registry, noted: Vec<Note>) -> Vec<(Tenant, Sighting)> {
+    let mut tenants: HashMap<Tenant, HashMap<ClientId, (Status, Option<Millis>)>> = HashMap::new();
+    for Note { tenant, client, status, seen } in noted {
+        let known = tenants.entry(*tenant).or_default().entry(client).or_insert((status, None));
+        *known = (status, known.1.max(seen));
+    }
     let mut all = Vec::new();
-    for (tenant, clients) in noted {
+    for (tenant, clients) in tenants {
         let begin = all.len();
         all.extend(clients.into_iter().map(|(client, (status, seen))| {
             (tenant, Sighting { client, seen, status, sessions: 0 })

@@ -15,7 +15,7 @@ use super::{
     registry::Place,
     wheel::{Bell, DRAIN, TICK},
 };
-use crate::{caller::Caller, telemetry::SessionGuard, wire};
+use crate::{caller::Caller, wire};
 use switchboard_proto::frame::Frame;
 
 /// What carries a session.
@@ -62,12 +62,12 @@ pub(crate) struct Seat {
     place: Option<Place>,
     /// Absent until the first: most sessions have none.
     requests: Option<Box<Requests>>,
-    _counted: SessionGuard,
 }
 
 impl Seat {
     /// A seat for a connection that was opened now.
     pub(crate) fn new(gateway: &Arc<Gateway>, caller: Caller, transport: Transport) -> Self {
+        gateway.node.metrics.sessions.opened(transport.as_str());
         // A plain client over TCP may connect long before it has anything to say.
         let patient = transport == Transport::Tcp;
         Self {
@@ -79,7 +79,6 @@ impl Seat {
             reason: None,
             place: None,
             requests: None,
-            _counted: gateway.node.metrics.sessions.opened(transport.as_str()),
         }
     }
 
@@ -227,7 +226,7 @@ impl Drop for Seat {
             self.gateway.leave(place, self.session.sighting());
         }
         let reason = self.reason.unwrap_or(Reason::Client);
-        self.gateway.node.metrics.sessions.closed(reason.as_str());
+        self.gateway.node.metrics.sessions.closed(self.transport.as_str(), reason.as_str());
     }
 }
 

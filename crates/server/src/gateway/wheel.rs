@@ -134,6 +134,13 @@ impl Wheel {
         }
     }
 
+    /// Rings for a ping, all at once.
+    pub(crate) fn tick(&self) {
+        for slot in &self.slots {
+            slot.ring(TICK);
+        }
+    }
+
     /// Rings for the end of the node.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::SeqCst);

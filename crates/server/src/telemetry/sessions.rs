@@ -25,10 +25,6 @@ pub(crate) struct Sessions {
     reports: Family<Labels, Counter>,
 }
 
-/// Counts a session for as long as it is held.
-#[derive(Debug)]
-pub(crate) struct SessionGuard(Gauge);
-
 impl Sessions {
     pub(super) fn new(r: &mut Registrar) -> Self {
         let sessions = Self {
@@ -75,17 +71,16 @@ impl Sessions {
         sessions
     }
 
-    /// A session was opened; it counts until the guard is dropped.
-    pub(crate) fn opened(&self, transport: &'static str) -> SessionGuard {
+    /// A session was opened; it counts until it is told to be closed.
+    pub(crate) fn opened(&self, transport: &'static str) {
         let label = vec![("transport", transport)];
         self.opened.get_or_create(&label).inc();
-        let open = self.open.get_or_create(&label).clone();
-        open.inc();
-        SessionGuard(open)
+        self.open.get_or_create(&label).inc();
     }
 
     /// A session was closed.
-    pub(crate) fn closed(&self, reason: &'static str) {
+    pub(crate) fn closed(&self, transport: &'static str, reason: &'static str) {
+        self.open.get_or_create(&vec![("transport", transport)]).dec();
         self.closed.get_or_create(&vec![("reason", reason)]).inc();
     }
 
@@ -108,11 +103,5 @@ impl Sessions {
     pub(crate) fn report_sent(&self, taken: bool) {
         let outcome = if taken { "ok" } else { "error" };
         self.reports.get_or_create(&vec![("outcome", outcome)]).inc();
-    }
-}
-
-impl Drop for SessionGuard {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
