@@ -30,7 +30,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Serve(command::serve::Options),
+    Serve(Box<command::serve::Options>),
     Ingest(command::ingest::Options),
     Connect(command::connect::Options),
     Status(command::status::Options),

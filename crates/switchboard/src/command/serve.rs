@@ -1,5 +1,7 @@
 //! `switchboard serve`: a node.
 
+mod sessions;
+
 use std::{net::SocketAddr, path::PathBuf, process, sync::Arc, time::Duration};
 
 use clap::Args;
@@ -112,6 +114,9 @@ pub(crate) struct Options {
     #[arg(long, env = "SWITCHBOARD_REQUEST_SECONDS_MAX", default_value_t = 30)]
     request_seconds_max: u64,
 
+    #[command(flatten)]
+    sessions: sessions::SessionLimits,
+
     /// Memory for the index of ingest, in MiB; beyond it look-ups go to disk.
     #[arg(long, env = "SWITCHBOARD_INGEST_MEMORY_MIB", default_value_t = 1024)]
     pub(crate) ingest_memory_mib: u32,
@@ -192,14 +197,14 @@ impl Options {
     }
 
     fn limits(&self) -> Limits {
-        Limits {
+        self.sessions.limit(Limits {
             body_bytes_max: self.body_bytes_max,
             connections_max: self.connections_max,
             streams_max: self.streams_max,
             stream_requests_max: self.stream_requests_max.max(1),
             request: Duration::from_secs(self.request_seconds_max),
             ..Limits::default()
-        }
+        })
     }
 
     fn telemetry(&self) -> telemetry::Settings {
