@@ -7,7 +7,7 @@ use std::{env, fs, net::TcpListener, path::Path, process::Command};
 fn the_tour_does_what_it_says() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
     let readme = fs::read_to_string(readme).unwrap();
-    let [main, admin] = free_ports();
+    let [main, tcp, admin] = free_ports();
     let blocks = blocks(&readme);
     let shell: Vec<&str> =
         blocks.iter().filter(|(kind, _)| kind == "sh").map(|(_, text)| text.as_str()).collect();
@@ -29,6 +29,7 @@ fn the_tour_does_what_it_says() {
         .env("PATH", path)
         .env("SWITCHBOARD_URL", format!("http://127.0.0.1:{main}"))
         .env("SWITCHBOARD_LISTEN", format!("127.0.0.1:{main}"))
+        .env("SWITCHBOARD_TCP_LISTEN", format!("127.0.0.1:{tcp}"))
         .env("SWITCHBOARD_ADMIN_LISTEN", format!("127.0.0.1:{admin}"))
         .output()
         .unwrap();
@@ -67,9 +68,9 @@ fn blocks(document: &str) -> Vec<(String, String)> {
     blocks
 }
 
-/// Two ports that are free now. Somebody could take one before the node does, but the kernel hands
+/// Three ports that are free now. Somebody could take one before the node does, but the kernel hands
 /// them out in turn.
-fn free_ports() -> [u16; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+fn free_ports() -> [u16; 3] {
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
