@@ -68,8 +68,8 @@ fn blocks(document: &str) -> Vec<(String, String)> {
     blocks
 }
 
-/// Three ports that are free now. Somebody could take one before the node does, but the kernel hands
-/// them out in turn.
+/// Three ports that are free now. Somebody could take one before the node does, but the kernel
+/// hands them out in turn.
 fn free_ports() -> [u16; 3] {
     let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap().port())
