@@ -20,6 +20,9 @@ use crate::{Error, disk::Disk};
 
 pub(crate) use self::prepare::{Missing, Spare};
 
+/// The room for a record that is kept from one to the next, in bytes.
+const RECORD_KEPT: usize = 64 * 1024;
+
 /// A place in the log: a record, and the segment that the record behind it may stand in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Position {
@@ -117,7 +120,7 @@ impl Log {
         }
         disk.sync_folder(segment::FOLDER)?;
         let preparer = Preparer::new(layout, found.segment.header.number + 1);
-        let record = Vec::with_capacity(64 * 1024);
+        let record = Vec::with_capacity(RECORD_KEPT);
         let log = Self { disk, segment: found.segment, next: found.next, preparer, record };
         Ok((log, found.torn_bytes))
     }
@@ -165,7 +168,11 @@ impl Log {
         record::seal(&mut self.record, self.segment.header.salt, self.next);
         self.segment.append(&self.record)?;
         self.next += 1;
-        Ok(self.record.len() as u64)
+        let len = self.record.len() as u64;
+        // One long record is no reason to keep its room for ever.
+        self.record.clear();
+        self.record.shrink_to(RECORD_KEPT);
+        Ok(len)
     }
 }
 

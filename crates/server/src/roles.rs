@@ -18,6 +18,29 @@ pub struct Roles {
 impl Roles {
     /// All of them.
     pub const ALL: Self = Self { gateway: true, status: true, api: true };
+
+    /// Whether these fit with the node that is reported to.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::InvalidRequest`] for a gateway that knows no status node, one that needs none, and
+    /// what is no URL.
+    pub fn check(self, status_url: Option<&str>) -> Result<(), Error> {
+        let refused = |what: String| Err(Error::new(Code::InvalidRequest, what));
+        let reports = self.gateway && !self.status;
+        match status_url {
+            Some(_) if !reports => {
+                refused("only a gateway without the role status reports to another node".to_owned())
+            }
+            None if reports => refused(
+                "a gateway without the role status needs to know the node that has it".to_owned(),
+            ),
+            Some(url) if !url.starts_with("http://") || url.parse::<http::Uri>().is_err() => {
+                refused(format!("{url:?} is no URL of a node, such as http://127.0.0.1:7400"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl FromStr for Roles {

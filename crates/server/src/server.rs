@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use switchboard_core::{Code, Error, presence::GatewayId};
+use switchboard_core::{Error, presence::GatewayId};
 use tokio::{net::TcpListener, time};
 use tokio_util::sync::CancellationToken;
 
@@ -92,19 +92,10 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`Code::InvalidRequest`] for a gateway that knows no status node, or one that needs none.
+    /// Those of [`Roles::check`].
     pub fn with_roles(mut self, roles: Roles, status_url: Option<&str>) -> Result<Self, Error> {
-        self.status = match status_url {
-            Some(_) if roles.status || !roles.gateway => {
-                let what = "only a gateway without the role status reports to another node";
-                return Err(Error::new(Code::InvalidRequest, what));
-            }
-            None if roles.gateway && !roles.status => {
-                let what = "a gateway without the role status needs to know the node that has it";
-                return Err(Error::new(Code::InvalidRequest, what));
-            }
-            url => url.map(Remote::new).transpose()?,
-        };
+        roles.check(status_url)?;
+        self.status = status_url.map(Remote::new).transpose()?;
         self.roles = roles;
         Ok(self)
     }

@@ -22,8 +22,8 @@ use crate::{presence::Reports, telemetry::Metrics};
 /// How often a report is sent.
 const EVERY: Duration = Duration::from_millis(PING_INTERVAL_MS.unsigned_abs());
 
-/// Sightings in one report; more become several.
-const SIGHTINGS_MAX: usize = 10_000;
+/// Sightings in one report; more become several, so that none takes much memory on its way.
+const SIGHTINGS_MAX: usize = 2_000;
 
 /// How long the last report may take when the node stops.
 const LAST: Duration = Duration::from_secs(2);

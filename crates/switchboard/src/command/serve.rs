@@ -145,6 +145,7 @@ enum Format {
 /// Runs a node until it is told to stop.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     options.check_addresses()?;
+    options.check_roles()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -187,10 +188,18 @@ async fn serve(options: &Options) -> Result<(), Failure> {
 }
 
 impl Options {
+    /// Before anything is opened: the roles and where to report fit together.
+    fn check_roles(&self) -> Result<Roles, Failure> {
+        let usage = |error: Error| Failure::usage(format!("--roles, --status-url: {error}"));
+        let roles = self.roles.parse::<Roles>().map_err(usage)?;
+        roles.check(self.status_url.as_deref()).map_err(usage)?;
+        Ok(roles)
+    }
+
     /// The server with the roles that it is to have.
     fn roles(&self, server: Server) -> Result<Server, Failure> {
         let usage = |error: Error| Failure::usage(format!("--roles, --status-url: {error}"));
-        let roles = self.roles.parse::<Roles>().map_err(usage)?;
+        let roles = self.check_roles()?;
         let server = server.with_roles(roles, self.status_url.as_deref()).map_err(usage)?;
         let origins = self.allowed_origins.iter().cloned();
         Ok(server.with_origins(origins).with_metrics_per_tenant(self.metrics_per_tenant))

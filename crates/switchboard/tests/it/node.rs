@@ -151,6 +151,11 @@ impl Node {
         )
     }
 
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+        http(&self.main, &request)
+    }
+
     pub(crate) fn get_admin(&self, path: &str) -> (u16, String) {
         let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
         http(&self.admin, &request)
