@@ -9,7 +9,7 @@ use crate::presence::Status;
 
 /// Who a client is: 96 bits of a hash of its tenant and its id, under a key that nobody knows. Of
 /// ten million clients two are taken for one with a probability of 1e-15.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id([u32; 3]);
 
 impl Id {
@@ -35,8 +35,8 @@ impl Ids {
         hasher.write(client.as_bytes());
         let hash = hasher.finish128();
         // 96 of its 128 bits.
-        let part = |bits: u64| (bits & u64::from(u32::MAX)) as u32;
-        Id([part(hash.h1), part(hash.h1 >> 32), part(hash.h2)])
+        let low = |half: u64| u32::try_from(half & u64::from(u32::MAX)).unwrap_or_default();
+        Id([low(hash.h1), low(hash.h1 >> 32), low(hash.h2)])
     }
 }
 
