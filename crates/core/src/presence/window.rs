@@ -9,7 +9,7 @@ mod queues;
 mod slots;
 mod tenants;
 
-use std::mem;
+use std::{iter, mem};
 
 use self::{
     clocks::Clocks,
@@ -96,7 +96,7 @@ pub struct Window {
     /// The next minute that is noted.
     minute: i64,
     /// Empty; kept for its room.
-    sharing: Vec<Id>,
+    places: Vec<(Id, u8)>,
 }
 
 impl Window {
@@ -113,7 +113,7 @@ impl Window {
             known_max: KNOWN_MAX,
             base: now.plus(-REACH_MS).0,
             minute: (now.0.div_euclid(MINUTE) + 1) * MINUTE,
-            sharing: Vec::new(),
+            places: Vec::new(),
         }
     }
 
@@ -316,15 +316,24 @@ impl Window {
             return;
         }
         self.leave_queues(over);
-        let mut ids = mem::take(&mut self.sharing);
-        while let Some((seen, short)) = self.queues.pop(over) {
-            ids.extend(self.slots.sharing(short).filter(|slot| slot.is_online()).map(Slot::id));
-            for id in ids.drain(..) {
-                self.expire_client(id, Queues::place(seen), over);
-            }
-        }
-        self.sharing = ids;
+        while self.expire_some(over) {}
         self.queues.set_over_ms(over);
+    }
+
+    /// Takes out a few; all are looked for before the first is changed, as with sightings.
+    fn expire_some(&mut self, over: i64) -> bool {
+        let mut places = mem::take(&mut self.places);
+        let mut some = false;
+        for (seen, short) in iter::from_fn(|| self.queues.pop(over)).take(AHEAD) {
+            some = true;
+            let place = Queues::place(seen);
+            places.extend(self.slots.sharing(short).map(|slot| (slot.id(), place)));
+        }
+        for (id, place) in places.drain(..) {
+            self.expire_client(id, place, over);
+        }
+        self.places = places;
+        some
     }
 
     /// Takes the clients of the seconds up to a time out of their queues, and puts them where they
@@ -332,29 +341,37 @@ impl Window {
     #[inline]
     fn leave_queues(&mut self, up_to: i64) {
         while let Some((place, clients)) = self.queues.next_second(up_to) {
-            self.queue_again(place, &clients);
+            for clients in clients.chunks(AHEAD) {
+                self.put_back(place, clients);
+            }
+            self.queues.settle();
         }
     }
 
-    fn queue_again(&mut self, place: u8, clients: &[u32]) {
-        let mut ids = mem::take(&mut self.sharing);
+    fn put_back(&mut self, place: u8, clients: &[u32]) {
+        let mut places = mem::take(&mut self.places);
         for &short in clients {
-            let queued = |slot: &&Slot| slot.is_online() && slot.queued() == place;
-            ids.extend(self.slots.sharing(short).filter(queued).map(Slot::id));
+            places.extend(self.slots.sharing(short).map(|slot| (slot.id(), place)));
         }
-        for id in ids.drain(..) {
+        for (id, place) in places.drain(..) {
             let Some(slot) = self.slots.get_mut(id) else { continue };
-            let seen = self.base + i64::from(slot.seen);
-            slot.set_queued(Queues::place(seen));
-            self.queues.push(seen, id.short());
+            // Another that only shares a part of its id may stand elsewhere.
+            if slot.is_online() && slot.queued() == place {
+                let seen = self.base + i64::from(slot.seen);
+                slot.set_queued(Queues::place(seen));
+                self.queues.put_back(seen, id.short());
+            }
         }
-        self.sharing = ids;
+        self.places = places;
     }
 
     /// A client's place in a queue has come: it is over, unless it has been seen since.
     fn expire_client(&mut self, id: Id, place: u8, over: i64) {
         let base = self.base;
         let Some(slot) = self.slots.get_mut(id) else { return };
+        if !slot.is_online() {
+            return;
+        }
         let seen = base + i64::from(slot.seen);
         if over < seen {
             // One that only shares a part of its id stands elsewhere.

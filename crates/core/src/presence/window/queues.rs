@@ -19,9 +19,11 @@ pub(super) struct Queues {
     seconds: Vec<Vec<u32>>,
     /// The clients of the seconds up to this one have been taken out of their queues.
     at_edge: i64,
-    /// Those of them that are online, the first to go first: when each had been seen, in
+    /// Those of them that are online, the last to go first: when each had been seen, in
     /// milliseconds of Unix time. Who has been seen since is noticed when it would go.
-    edge: BinaryHeap<Reverse<(i64, u32)>>,
+    edge: Vec<Reverse<(i64, u32)>>,
+    /// The same for those that came after the others had been sorted.
+    late: BinaryHeap<Reverse<(i64, u32)>>,
     /// What was seen up to this millisecond is over.
     over_ms: i64,
 }
@@ -31,7 +33,7 @@ impl Queues {
     pub(super) fn new(over_ms: i64) -> Self {
         let at_edge = over_ms.div_euclid(1_000);
         let seconds = vec![Vec::new(); 1 << u8::BITS];
-        Self { seconds, at_edge, edge: BinaryHeap::new(), over_ms }
+        Self { seconds, at_edge, edge: Vec::new(), late: BinaryHeap::new(), over_ms }
     }
 
     /// Until when what was seen is over.
@@ -55,15 +57,30 @@ impl Queues {
     /// Puts a client into the queue of the second in which it was seen.
     pub(super) fn push(&mut self, seen_ms: i64, client: u32) {
         if seen_ms.div_euclid(1_000) <= self.at_edge {
+            self.late.push(Reverse((seen_ms, client)));
+        } else {
+            self.seconds[usize::from(Self::place(seen_ms))].push(client);
+        }
+    }
+
+    /// Puts a client back that left its queue with [`Queues::next_second`].
+    pub(super) fn put_back(&mut self, seen_ms: i64, client: u32) {
+        if seen_ms.div_euclid(1_000) <= self.at_edge {
             self.edge.push(Reverse((seen_ms, client)));
         } else {
             self.seconds[usize::from(Self::place(seen_ms))].push(client);
         }
     }
 
+    /// All have been put back.
+    pub(super) fn settle(&mut self) {
+        // The runs of earlier seconds are in order already.
+        self.edge.sort();
+    }
+
     /// The next second whose clients have to leave their queue, so that all that was seen up to
     /// `over_ms` can be told; none once all have. Each of them is to be put back with
-    /// [`Queues::push`].
+    /// [`Queues::put_back`], and then [`Queues::settle`] called.
     #[inline]
     pub(super) fn next_second(&mut self, over_ms: i64) -> Option<(u8, Vec<u32>)> {
         let due = over_ms.div_euclid(1_000);
@@ -84,14 +101,20 @@ impl Queues {
     /// The next client that was last seen up to `over_ms`, as far as is known here.
     #[inline]
     pub(super) fn pop(&mut self, over_ms: i64) -> Option<(i64, u32)> {
-        let &Reverse((seen_ms, _)) = self.edge.peek()?;
-        if over_ms < seen_ms { None } else { self.edge.pop().map(|Reverse(first)| first) }
+        let (edge, late) = (self.edge.last(), self.late.peek());
+        let &Reverse((seen_ms, _)) = edge.max(late)?;
+        if over_ms < seen_ms {
+            return None;
+        }
+        let first = if late < edge { self.edge.pop() } else { self.late.pop() };
+        first.map(|Reverse(first)| first)
     }
 
     /// How many stand in queues.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.seconds.iter().map(Vec::len).sum::<usize>() + self.edge.len()
+        let waiting = self.seconds.iter().map(Vec::len).sum::<usize>();
+        waiting + self.edge.len() + self.late.len()
     }
 }
 
