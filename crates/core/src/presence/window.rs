@@ -7,6 +7,7 @@ mod clocks;
 mod gateways;
 mod queues;
 mod slots;
+mod table;
 mod tenants;
 
 use std::{iter, mem};
@@ -15,7 +16,8 @@ use self::{
     clocks::Clocks,
     gateways::{Connected, Gateways, Told},
     queues::{Away, Queues},
-    slots::{Id, Ids, Slot, Slots},
+    slots::{Id, Ids, Slot},
+    table::Slots,
     tenants::Tenants,
 };
 use super::{Report, Sighting, Status, WINDOW_MS};
@@ -104,7 +106,7 @@ impl Window {
     pub fn new(seed: u64, now: Millis) -> Self {
         Self {
             ids: Ids::new(seed),
-            slots: Slots::default(),
+            slots: Slots::new(),
             queues: Queues::new(now.plus(-WINDOW_MS).0),
             away: Away::default(),
             clocks: Clocks::default(),
@@ -170,13 +172,14 @@ impl Window {
         for (id, sighting) in ids.iter_mut().zip(sightings) {
             *id = Some(self.ids.of(tenant, sighting.client.as_str()));
         }
-        let known = ids.iter().flatten().filter(|&&id| self.slots.get(id).is_some()).count();
-        self.slots.reserve(sightings.len() - known);
+        let known = self.slots.len();
+        self.slots.touch(ids.iter().flatten().map(|id| id.short()));
         for (id, sighting) in ids.into_iter().flatten().zip(sightings) {
             self.sight_one(id, tenant, told, sighting);
         }
+        let new = self.slots.len() - known;
         // Each that is new may push out two, so that it ends.
-        for _ in 0..2 * (sightings.len() - known) {
+        for _ in 0..2 * new {
             if !self.is_crowded() {
                 break;
             }
@@ -322,10 +325,10 @@ impl Window {
 
     /// Takes out a few; all are looked for before the first is changed, as with sightings.
     fn expire_some(&mut self, over: i64) -> bool {
+        let due: Vec<_> = iter::from_fn(|| self.queues.pop(over)).take(AHEAD).collect();
+        self.slots.touch(due.iter().map(|&(_, short)| short));
         let mut places = mem::take(&mut self.places);
-        let mut some = false;
-        for (seen, short) in iter::from_fn(|| self.queues.pop(over)).take(AHEAD) {
-            some = true;
+        for &(seen, short) in &due {
             let place = Queues::place(seen);
             places.extend(self.slots.sharing(short).map(|slot| (slot.id(), place)));
         }
@@ -333,7 +336,7 @@ impl Window {
             self.expire_client(id, place, over);
         }
         self.places = places;
-        some
+        !due.is_empty()
     }
 
     /// Takes the clients of the seconds up to a time out of their queues, and puts them where they
@@ -350,6 +353,7 @@ impl Window {
 
     fn put_back(&mut self, place: u8, clients: &[u32]) {
         let mut places = mem::take(&mut self.places);
+        self.slots.touch(clients.iter().copied());
         for &short in clients {
             places.extend(self.slots.sharing(short).map(|slot| (slot.id(), place)));
         }

@@ -5,7 +5,10 @@ use std::{
     mem,
 };
 
-use super::slots::{Id, Slot, Slots};
+use super::{
+    slots::{Id, Slot},
+    table::Slots,
+};
 use crate::{
     Millis,
     presence::{GatewayId, Report},
