@@ -9,7 +9,7 @@
 mod redis;
 mod round;
 
-use std::{env, error, process::Command};
+use std::{env, error, fs, process::Command};
 
 /// Whatever went wrong.
 type Error = Box<dyn error::Error + Send + Sync>;
@@ -22,8 +22,8 @@ fn main() -> Result<(), Error> {
         return round::measure(clients.parse()?);
     }
     println!(
-        "| clients | updates/s, median [min..max] | a count, ns, median round [max] | bytes a client \
-         | longest fold of a report, ms, growing; then | longest tick while all leave, ms |"
+        "| clients | updates/s, median [min..max] | a count, ns [max] | bytes a client \
+         | longest fold, ms: growing, then | longest tick while all leave, ms |"
     );
     println!("|---|---|---|---|---|---|");
     for clients in CLIENTS {
@@ -47,4 +47,12 @@ fn random(state: &mut u64) -> u64 {
 fn spread(mut figures: Vec<f64>) -> (f64, f64, f64) {
     figures.sort_by(f64::total_cmp);
     (figures[figures.len() / 2], figures[0], figures[figures.len() - 1])
+}
+
+/// The resident memory of a process, in bytes.
+fn resident(process: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    kib.and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() * 1024
 }

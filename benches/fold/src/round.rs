@@ -1,7 +1,6 @@
 //! The fold of a number of clients.
 
 use std::{
-    fs,
     hint::black_box,
     time::{Duration, Instant},
 };
@@ -11,7 +10,7 @@ use switchboard_core::{
     presence::{GatewayId, Report, Sighting, Status, TenantReport, WINDOW_MS, Window},
 };
 
-use crate::{Error, random, spread};
+use crate::{Error, random, resident, spread};
 
 /// Sightings in one report.
 const REPORT: usize = 10_000;
@@ -42,7 +41,7 @@ struct Bench {
 #[expect(clippy::cast_precision_loss, reason = "counts of a benchmark")]
 pub(crate) fn measure(clients: u64) -> Result<(), Error> {
     let seen = vec![1; usize::try_from(clients)?];
-    let before = resident();
+    let before = resident("self");
     let mut bench = Bench {
         tenant: "default".parse()?,
         window: Window::new(1, START),
@@ -53,9 +52,9 @@ pub(crate) fn measure(clients: u64) -> Result<(), Error> {
     };
     bench.each_once(clients, WINDOW_MS)?;
     let growing = bench.longest;
-    let grown = resident();
+    let grown = resident("self");
     bench.each_once(clients, WINDOW_MS / 3)?;
-    let bytes = (resident().max(grown) - before) as f64 / clients as f64;
+    let bytes = (resident("self").max(grown) - before) as f64 / clients as f64;
 
     bench.longest = Duration::ZERO;
     let (mut state, mut rates, mut counts) = (7, Vec::new(), Vec::new());
@@ -84,7 +83,7 @@ pub(crate) fn measure(clients: u64) -> Result<(), Error> {
 impl Bench {
     /// Has each client seen once, in a random order, spread over a time.
     fn each_once(&mut self, clients: u64, spread_ms: i64) -> Result<(), Error> {
-        let begin = self.now;
+        let start = self.now;
         let reports = clients.div_ceil(REPORT as u64);
         for place in 0..reports {
             let from = place * REPORT as u64;
@@ -92,11 +91,11 @@ impl Bench {
             // A step that shares no divisor with the number of clients meets each once.
             let numbers = from..clients.min(from + REPORT as u64);
             let numbers = numbers.map(|nth| nth * 7_368_787 % clients);
-            self.now = begin.plus(passed);
+            self.now = start.plus(passed);
             let report = self.report(self.now, numbers)?;
             self.fold(&report);
         }
-        self.now = begin.plus(spread_ms);
+        self.now = start.plus(spread_ms);
         Ok(())
     }
 
@@ -104,10 +103,10 @@ impl Bench {
     fn round(&mut self, clients: u64, state: &mut u64) -> Result<(Duration, Duration), Error> {
         let sighted = (REPORT * REPORTS) as u64;
         let round = i64::try_from(INTERVAL_MS * sighted / clients)?;
-        let begin = self.now;
+        let start = self.now;
         let mut reports = Vec::new();
         for place in 0..=REPORTS {
-            let at = begin.plus(round * i64::try_from(place)? / i64::try_from(REPORTS)?);
+            let at = start.plus(round * i64::try_from(place)? / i64::try_from(REPORTS)?);
             let numbers = (0..REPORT).map(|_| random(state) % clients);
             reports.push(self.report(at, numbers.take(if place < REPORTS { REPORT } else { 0 }))?);
         }
@@ -124,7 +123,7 @@ impl Bench {
             }
             counting += begun.elapsed();
         }
-        self.now = begin.plus(round);
+        self.now = start.plus(round);
         Ok((folding, counting))
     }
 
@@ -175,12 +174,4 @@ impl Bench {
         assert_eq!(self.window.count(None, self.now.plus(WINDOW_MS)).online, 0);
         longest
     }
-}
-
-/// Resident memory, in bytes.
-fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    kib.and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() * 1024
 }
