@@ -198,8 +198,8 @@ impl Window {
                 self.gateways.set_sessions(slot, told, sighting.sessions);
             }
             // That it is not online is no sighting: it counts if it is the latest word.
-            let says_so = !sighting.status.is_online() && told.is_some_and(|told| told.first);
-            if slot.seen < seen || says_so {
+            let latest = told.is_some_and(|told| told.first || slot.seen <= seen);
+            if slot.seen < seen || latest && !sighting.status.is_online() {
                 slot.set_status(sighting.status);
             }
             if seen <= slot.seen {

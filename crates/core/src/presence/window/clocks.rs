@@ -79,3 +79,61 @@ impl Clock {
         if SKEW_MS <= least.unsigned_abs() { least } else { 0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reports by when each was made, by the gateway's clock, and when it came: how they are told.
+    #[track_caller]
+    fn check(reports: &[(i64, i64)], expected: &[i64]) {
+        let mut clocks = Clocks::default();
+        let told = reports.iter().map(|&(at, now)| {
+            let tenants = Vec::new();
+            let mut report = Report { gateway: GatewayId(1), at: Millis(at), tenants };
+            clocks.correct(&mut report, Millis(now));
+            report.at.0
+        });
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn what_may_be_the_way_of_a_report_is_left_alone() {
+        check(&[(1_000, 1_249), (2_000, 2_100)], &[1_000, 2_000]);
+        check(&[(1_000, 751)], &[1_000]);
+    }
+
+    #[test]
+    fn a_clock_that_differs_is_told_by_the_fastest_report() {
+        check(&[(1_000, 4_020), (2_000, 5_500), (3_000, 6_010)], &[4_020, 5_020, 6_010]);
+        check(&[(5_000, 1_000), (6_000, 2_300), (7_000, 3_100)], &[1_000, 2_000, 3_000]);
+    }
+
+    #[test]
+    fn the_order_of_reports_stays_when_the_estimate_falls() {
+        // All waited for the first, which took five seconds.
+        let reports = [(0, 5_000), (1_000, 5_001), (2_000, 5_002), (5_000, 5_010), (6_000, 6_010)];
+        check(&reports, &[5_000, 5_001, 5_002, 5_002, 6_000]);
+        let (late, again) = ((0, 5_000), (4_000, 9_000));
+        check(&[late, (4_900, 5_010), again, (5_500, 5_510)], &[5_000, 5_000, 4_000, 5_500]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_is_told_anew_within_a_minute() {
+        let ahead = |second: i64| if second < 100 { -3_000 } else { 0 };
+        let reports: Vec<_> =
+            (0..200).map(|second| (second * 1_000 - ahead(second), second * 1_000)).collect();
+        let mut clocks = Clocks::default();
+        for (at, now) in reports {
+            let (gateway, at) = (GatewayId(1), Millis(at));
+            let mut report = Report { gateway, at, tenants: Vec::new() };
+            clocks.correct(&mut report, Millis(now));
+            if !(100_000..160_000).contains(&now) {
+                assert_eq!(report.at, Millis(now));
+            }
+        }
+        assert_eq!(clocks.skew_ms(), 0);
+        clocks.tidy(Millis(300_000));
+        assert!(clocks.0.is_empty());
+    }
+}

@@ -42,8 +42,10 @@ pub(super) struct Gateways {
 #[derive(Debug)]
 struct Gateway {
     id: GatewayId,
-    /// When its newest report was made.
+    /// When its newest report was made, by its own word.
     newest: Millis,
+    /// The same, no later than it came.
+    heard: Millis,
     connected: Connected,
 }
 
@@ -51,7 +53,7 @@ struct Gateway {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told {
     number: u16,
-    /// Whether it was never folded before.
+    /// Whether nothing as new of its gateway was folded before: neither itself nor another part.
     pub(super) first: bool,
     /// Whether its gateway has no sessions at all.
     idle: bool,
@@ -71,7 +73,7 @@ impl Gateways {
     /// Hears a gateway's report. None when it says nothing of sessions any more: a newer one has
     /// come, or it is so old that its gateway may be dead.
     pub(super) fn hear(&mut self, report: &Report, now: Millis, slots: &mut Slots) -> Option<Told> {
-        let (id, at) = (report.gateway, report.at.min(now));
+        let (id, at, heard) = (report.gateway, report.at, report.at.min(now));
         let idle = report.tenants.iter().all(|part| part.connected == 0);
         if SILENT_MS <= now.since(at) {
             return None;
@@ -81,6 +83,7 @@ impl Gateways {
             let first = gateway.newest < at;
             let newest = gateway.newest <= at;
             gateway.newest = gateway.newest.max(at);
+            gateway.heard = gateway.heard.max(heard);
             return newest.then_some(Told { number, first, idle });
         }
         if GATEWAYS_MAX <= self.alive.len() {
@@ -88,8 +91,9 @@ impl Gateways {
         }
         let number = self.next_number(slots);
         self.numbers.insert(id, number);
-        self.alive.insert(number, Gateway { id, newest: at, connected: Connected::new() });
-        self.due = self.due.min(at.plus(SILENT_MS));
+        let gateway = Gateway { id, newest: at, heard, connected: Connected::new() };
+        self.alive.insert(number, gateway);
+        self.due = self.due.min(heard.plus(SILENT_MS));
         Some(Told { number, first: true, idle })
     }
 
@@ -144,8 +148,8 @@ impl Gateways {
         if !dead.is_empty() {
             self.further.retain(|(_, number), _| !dead.contains_key(number));
         }
-        let newest = self.alive.values().map(|gateway| gateway.newest).min();
-        self.due = newest.map_or(Millis(i64::MAX), |newest| newest.plus(SILENT_MS));
+        let heard = self.alive.values().map(|gateway| gateway.heard).min();
+        self.due = heard.map_or(Millis(i64::MAX), |heard| heard.plus(SILENT_MS));
         let buried = dead.into_values().map(|gateway| {
             self.numbers.remove(&gateway.id);
             gateway.connected
@@ -189,6 +193,6 @@ impl Gateways {
 
 impl Gateway {
     fn is_dead(&self, now: Millis) -> bool {
-        SILENT_MS <= now.since(self.newest)
+        SILENT_MS <= now.since(self.heard)
     }
 }

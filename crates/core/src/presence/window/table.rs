@@ -178,7 +178,7 @@ mod tests {
         #[test]
         fn who_comes_in_is_found_until_he_goes(
             // Few homes, all at the end of a part: many share them, and stand at its beginning.
-            steps in vec((any::<bool>(), 0_u32..40, 0_u32..4), 0..400),
+            steps in vec((any::<bool>(), 0_u32..40, 0_u32..4), 0..120),
         ) {
             let (mut slots, mut model) = (Slots::new(), BTreeMap::new());
             for (comes, home, rest) in steps {

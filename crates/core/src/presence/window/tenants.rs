@@ -80,6 +80,12 @@ impl Tenants {
         Some(number)
     }
 
+    /// How many tenants are known.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
     /// What is known of a tenant. Numbers come from here only.
     pub(super) fn get(&self, number: u32) -> &Members {
         &self.members[number as usize]
@@ -112,12 +118,6 @@ impl Tenants {
             self.connected -= sessions;
             self.tidy(number);
         }
-    }
-
-    /// How many tenants are known.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.numbers.len()
     }
 
     /// Notes the count at the beginning of a minute.

@@ -192,6 +192,19 @@ fn a_report_that_comes_again_or_late_changes_nothing() {
 }
 
 #[test]
+fn a_report_in_parts_of_the_same_millisecond_is_one() {
+    let mut window = window();
+    window.fold(&report(1, 0, "x", Some(0), 1), at(0));
+    let mut of_x = report(1, 1_000, "x", Some(0), 1);
+    of_x.tenants[0].sightings[0].status = Status::Unknown;
+    for part in [&report(1, 1_000, "y", Some(1_000), 1), &of_x] {
+        window.fold(part, at(1_000));
+    }
+    let seen = window.client(&tenant("a"), &client("x"), at(1_000));
+    assert_eq!((seen.status, seen.sessions), (Status::Unknown, 1));
+}
+
+#[test]
 fn who_was_seen_counts_however_late_the_report() {
     let mut window = window();
     window.fold(&report(1, 170_000, "x", Some(170_000), 1), at(170_000));
@@ -260,4 +273,22 @@ fn the_count_stays_exact_for_months() {
     window.fold(&report(1, now, "x", Some(now), 1), at(now));
     assert_eq!(online(&mut window, now + 179_999), 1);
     assert_eq!(online(&mut window, now + 180_000), 0);
+}
+
+#[test]
+fn the_past_is_that_of_a_day() {
+    let mut window = window();
+    window.fold(&report(1, 0, "x", Some(0), 1), at(0));
+    window.tick(at(KNOWN_MS - 60_000));
+    let online = |window: &Window, of: Option<&Tenant>| {
+        let points = window.history(of, 10_000);
+        (points.len(), points.iter().map(|point| point.online).sum::<u64>())
+    };
+    let a = tenant("a");
+    assert_eq!(online(&window, Some(&a)), (1_439, 3));
+    window.tick(at(KNOWN_MS + 60_000));
+    assert_eq!(online(&window, None), (1_440, 2));
+    assert_eq!(online(&window, Some(&a)), (1_440, 2));
+    window.tick(at(2 * KNOWN_MS));
+    assert_eq!(online(&window, Some(&a)), (1_440, 0));
 }

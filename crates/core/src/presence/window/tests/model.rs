@@ -33,7 +33,8 @@ impl Model {
                 let client = (part.tenant, sighting.client.clone());
                 let latest = sighting.seen.map(|seen| seen.min(now.plus(WINDOW_MS)));
                 let known = self.seen.entry(client).or_insert((None, sighting.status));
-                if known.0 < latest || first && !sighting.status.is_online() {
+                let last_word = first || told && known.0 <= latest;
+                if known.0 < latest || last_word && !sighting.status.is_online() {
                     known.1 = sighting.status;
                 }
                 known.0 = known.0.max(latest);
