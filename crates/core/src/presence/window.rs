@@ -30,7 +30,7 @@ pub(super) const KNOWN_MS: i64 = 86_400_000;
 /// early. Who is online, or has sessions, is never forgotten for that.
 const KNOWN_MAX: usize = 10_000_000;
 
-/// How many clients whose day is over are forgotten at once, so that nobody waits for it long.
+/// How many clients are looked at in one tick to be forgotten, so that nobody waits for it long.
 const FORGET_MAX: usize = 100_000;
 
 /// How far ahead of the window's edge clients leave their queues, in milliseconds: so a count finds
@@ -80,9 +80,12 @@ pub struct Point {
 
 /// The clients of the last three minutes, and of the last day those that left.
 ///
-/// Time comes in with each call; one before the latest is taken for the latest. Of more than a
-/// million tenants at once the later ones are not counted. Ten million clients that are not online
-/// stay known for a day. The past is known of 10,000 tenants, the first that had a client online.
+/// Time comes in with each call; one before the latest is taken for the latest.
+///
+/// Everything is bounded by who is there: 44 to 60 bytes a client (measured, docs/benchmarks.md).
+/// Who is online or connected is never left out; of those who left, ten million stay known for a
+/// day. Of more than a million tenants at once the later ones are not counted, and the past is known
+/// of 10,000, the first that had a client online.
 #[derive(Debug)]
 pub struct Window {
     ids: Ids,
@@ -198,8 +201,8 @@ impl Window {
                 self.gateways.set_sessions(slot, told, sighting.sessions);
             }
             // That it is not online is no sighting: it counts if it is the latest word.
-            let latest = told.is_some_and(|told| told.first || slot.seen <= seen);
-            if slot.seen < seen || latest && !sighting.status.is_online() {
+            let last_word = told.is_some_and(|told| told.first || slot.seen <= seen);
+            if slot.seen < seen || last_word && !sighting.status.is_online() {
                 slot.set_status(sighting.status);
             }
             if seen <= slot.seen {
@@ -242,7 +245,8 @@ impl Window {
         }
     }
 
-    /// How many clients of a tenant are online, or of all.
+    /// How many clients of a tenant are online, or of all: two numbers that are there already, and
+    /// what is due since time was last let pass.
     pub fn count(&mut self, tenant: Option<&Tenant>, now: Millis) -> Count {
         self.advance(now);
         let Some(tenant) = tenant else {
@@ -269,7 +273,8 @@ impl Window {
         }
     }
 
-    /// The last `minutes` of a tenant, or of all, as far as they are known; the oldest first.
+    /// The last `minutes` of a tenant, or of all, as far as they are known: 1,440 at most, the oldest
+    /// first.
     pub fn history(&self, tenant: Option<&Tenant>, minutes: usize) -> Vec<Point> {
         self.tenants.history(tenant, minutes)
     }
@@ -280,7 +285,8 @@ impl Window {
         self.leave_queues(self.queues.over_ms() + EARLY_MS);
         self.clocks.tidy(now);
         for _ in 0..FORGET_MAX {
-            let Some(client) = self.away.due(now.0) else { break };
+            let crowded = self.is_crowded().then(|| self.away.oldest()).flatten();
+            let Some(client) = crowded.or_else(|| self.away.due(now.0)) else { break };
             self.forget(client, now);
         }
     }

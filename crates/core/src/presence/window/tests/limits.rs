@@ -74,6 +74,9 @@ fn of_more_than_may_be_known_those_that_left_first_are_forgotten() {
     assert_eq!(known("600"), None);
     assert!((750..1_000).all(|n| known(&n.to_string()).is_some()));
     assert!(window.away.len() <= window.slots.len());
+    // When many leave at once as well.
+    window.tick(at(now + WINDOW_MS));
+    assert_eq!(window.slots.len(), 100);
 }
 
 #[test]
