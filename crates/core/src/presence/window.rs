@@ -82,7 +82,7 @@ pub struct Point {
 ///
 /// Time comes in with each call; one before the latest is taken for the latest.
 ///
-/// Everything is bounded by who is there: 44 to 60 bytes a client (measured, docs/benchmarks.md).
+/// Everything is bounded by who is there: 44 to 63 bytes a client (measured, docs/benchmarks.md).
 /// Who is online or connected is never left out; of those who left, ten million stay known for a
 /// day. Of more than a million tenants at once the later ones are not counted, and the past is known
 /// of 10,000, the first that had a client online.
