@@ -1,8 +1,8 @@
 //! How fast reports are folded, how long a count takes, and how much memory a client takes.
 //!
 //! As in a node: clients are online before the clock is started, each is reported every five
-//! seconds, time passes, and somebody asks for the count all the while. Reports are made outside the
-//! timing. At the end the count is held against a scan of all clients. Redis does the same with
+//! seconds, time passes, and somebody asks for the count all the while. Reports are made outside
+//! the timing. At the end the count is held against a scan of all clients. Redis does the same with
 //! `ZADD` and `ZCOUNT`, where it is installed.
 #![expect(clippy::print_stdout, reason = "a benchmark, run by hand")]
 

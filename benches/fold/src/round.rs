@@ -68,8 +68,8 @@ pub(crate) fn measure(clients: u64) -> Result<(), Error> {
     let leaving = bench.all_leave();
     let ((rate, least, most), (count, _, longest)) = (spread(rates), spread(counts));
     println!(
-        "| {clients} | {:.1} M [{:.1}..{:.1}] | {count:.0} [{longest:.0}] | {bytes:.1} | {:.1}; {:.1} \
-         | {:.1} |",
+        "| {clients} | {:.1} M [{:.1}..{:.1}] | {count:.0} [{longest:.0}] | {bytes:.1} | {:.1}; \
+         {:.1} | {:.1} |",
         rate / 1e6,
         least / 1e6,
         most / 1e6,

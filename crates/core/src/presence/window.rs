@@ -84,8 +84,8 @@ pub struct Point {
 ///
 /// Everything is bounded by who is there: 44 to 63 bytes a client (measured, docs/benchmarks.md).
 /// Who is online or connected is never left out; of those who left, ten million stay known for a
-/// day. Of more than a million tenants at once the later ones are not counted, and the past is known
-/// of 10,000, the first that had a client online.
+/// day. Of more than a million tenants at once the later ones are not counted, and the past is
+/// known of 10,000, the first that had a client online.
 #[derive(Debug)]
 pub struct Window {
     ids: Ids,
@@ -168,8 +168,8 @@ impl Window {
         }
     }
 
-    /// Folds a few sightings. All are looked for before the first is changed: so the processor waits
-    /// for the memory of all of them at once.
+    /// Folds a few sightings. All are looked for before the first is changed: so the processor
+    /// waits for the memory of all of them at once.
     fn sight(&mut self, tenant: u32, told: Option<Told>, sightings: &[Sighting], now: Millis) {
         let mut ids = [None; AHEAD];
         for (id, sighting) in ids.iter_mut().zip(sightings) {
@@ -273,8 +273,8 @@ impl Window {
         }
     }
 
-    /// The last `minutes` of a tenant, or of all, as far as they are known: 1,440 at most, the oldest
-    /// first.
+    /// The last `minutes` of a tenant, or of all, as far as they are known: 1,440 at most,
+    /// the oldest first.
     pub fn history(&self, tenant: Option<&Tenant>, minutes: usize) -> Vec<Point> {
         self.tenants.history(tenant, minutes)
     }
