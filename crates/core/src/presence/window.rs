@@ -259,6 +259,11 @@ impl Window {
         })
     }
 
+    /// The tenants with the most clients online, up to so many, and how many they are.
+    pub fn largest(&self, tenants: usize) -> Vec<(Tenant, u64)> {
+        self.tenants.largest(tenants)
+    }
+
     /// What is known of one client.
     pub fn client(&self, tenant: &Tenant, client: &ClientId, now: Millis) -> Seen {
         let tenant = self.tenants.find(tenant);

@@ -120,6 +120,16 @@ impl Tenants {
         }
     }
 
+    /// The tenants with the most clients online, up to so many.
+    pub(super) fn largest(&self, tenants: usize) -> Vec<(Tenant, u64)> {
+        let online = self.members.iter().filter(|members| 0 < members.online);
+        let mut all: Vec<_> =
+            online.filter_map(|members| Some((members.name?, u64::from(members.online)))).collect();
+        all.sort_unstable_by_key(|&(tenant, online)| (std::cmp::Reverse(online), tenant));
+        all.truncate(tenants);
+        all
+    }
+
     /// Notes the count at the beginning of a minute.
     pub(super) fn note(&mut self, at_ms: i64) {
         let minute = u32::try_from(at_ms.div_euclid(MINUTE)).unwrap_or_default();

@@ -292,3 +292,20 @@ fn the_past_is_that_of_a_day() {
     window.tick(at(2 * KNOWN_MS));
     assert_eq!(online(&window, Some(&a)), (1_440, 0));
 }
+
+#[test]
+fn the_largest_tenants_come_first() {
+    let mut window = window();
+    for (gateway, (of, clients)) in (1..).zip([("a", 1), ("b", 3), ("c", 0), ("d", 1)]) {
+        for n in 0..clients {
+            let mut report = report(gateway, 0, &n.to_string(), Some(0), 1);
+            report.tenants[0].tenant = tenant(of);
+            window.fold(&report, at(0));
+        }
+    }
+    let (a, b, d) = ((tenant("a"), 1), (tenant("b"), 3), (tenant("d"), 1));
+    assert_eq!(window.largest(2), [b, a]);
+    assert_eq!(window.largest(9), [b, a, d]);
+    window.tick(at(180_000));
+    assert_eq!(window.largest(9), []);
+}
