@@ -3,17 +3,21 @@
 //! Counts are plain numbers, changed only when a client comes online or its time is up; a sighting
 //! of a client that is online already costs one look-up. The times are kept to the millisecond.
 
+mod clocks;
 mod gateways;
 mod queues;
 mod slots;
+mod table;
 mod tenants;
 
-use std::{collections::HashMap, mem};
+use std::{iter, mem};
 
 use self::{
-    gateways::Gateways,
+    clocks::Clocks,
+    gateways::{Connected, Gateways, Told},
     queues::{Away, Queues},
-    slots::{Id, Ids, Slot, Slots},
+    slots::{Id, Ids, Slot},
+    table::Slots,
     tenants::Tenants,
 };
 use super::{Report, Sighting, Status, WINDOW_MS};
@@ -22,8 +26,16 @@ use crate::{ClientId, Millis, Tenant};
 /// For how long a client that is not online stays known, in milliseconds.
 pub(super) const KNOWN_MS: i64 = 86_400_000;
 
-/// How many clients that are not online stay known.
+/// How many clients that are not online stay known: of more, those that left first are forgotten
+/// early. Who is online, or has sessions, is never forgotten for that.
 const KNOWN_MAX: usize = 10_000_000;
+
+/// How many clients are looked at in one tick to be forgotten, so that nobody waits for it long.
+const FORGET_MAX: usize = 100_000;
+
+/// How far ahead of the window's edge clients leave their queues, in milliseconds: so a count finds
+/// that done.
+const EARLY_MS: i64 = 2_000;
 
 /// How far before the present times can be told, in milliseconds, and after how long they are told
 /// anew: 32 bits hold fifty days.
@@ -68,22 +80,28 @@ pub struct Point {
 
 /// The clients of the last three minutes, and of the last day those that left.
 ///
-/// Time comes in with each call and must not run backwards. Of more than a million tenants at once
-/// the later ones are not counted.
+/// Time comes in with each call; one before the latest is taken for the latest.
+///
+/// Everything is bounded by who is there: 44 to 63 bytes a client (measured, docs/benchmarks.md).
+/// Who is online or connected is never left out; of those who left, ten million stay known for a
+/// day. Of more than a million tenants at once the later ones are not counted, and the past is
+/// known of 10,000, the first that had a client online.
 #[derive(Debug)]
 pub struct Window {
     ids: Ids,
     slots: Slots,
     queues: Queues,
     away: Away,
+    clocks: Clocks,
     gateways: Gateways,
     tenants: Tenants,
+    known_max: usize,
     /// What times in slots are told from.
     base: i64,
     /// The next minute that is noted.
     minute: i64,
     /// Empty; kept for its room.
-    sharing: Vec<Id>,
+    places: Vec<(Id, u8)>,
 }
 
 impl Window {
@@ -91,78 +109,102 @@ impl Window {
     pub fn new(seed: u64, now: Millis) -> Self {
         Self {
             ids: Ids::new(seed),
-            slots: Slots::default(),
+            slots: Slots::new(),
             queues: Queues::new(now.plus(-WINDOW_MS).0),
             away: Away::default(),
-            gateways: Gateways::default(),
+            clocks: Clocks::default(),
+            gateways: Gateways::new(),
             tenants: Tenants::new(),
+            known_max: KNOWN_MAX,
             base: now.plus(-REACH_MS).0,
             minute: (now.0.div_euclid(MINUTE) + 1) * MINUTE,
-            sharing: Vec::new(),
+            places: Vec::new(),
         }
     }
 
     /// Tells the times of a report that has just come by this clock, where its gateway's differs by
     /// a quarter of a second and more. Smaller differences may be the time that it took to come.
     pub fn correct(&mut self, report: &mut Report, now: Millis) {
-        match self.gateways.behind(report.gateway, report.at, now) {
-            0 => {}
-            behind => report.shift(behind),
-        }
+        self.clocks.correct(report, now);
     }
 
     /// The greatest difference of a gateway's clock to this one's, in milliseconds; positive where
     /// it is behind.
     pub fn skew_ms(&self) -> i64 {
-        self.gateways.skew_ms()
+        self.clocks.skew_ms()
     }
 
-    /// Folds a report. Folding it again, or folding older ones late, changes no count.
+    /// Folds a report. Folding it again, or folding an older one of its gateway late, changes
+    /// nothing of what newer ones said; what an older one alone knows of who was seen counts.
     pub fn fold(&mut self, report: &Report, now: Millis) {
         self.advance(now);
-        let gateway = self.gateways.number(report.gateway, report.at);
-        let mut connected = HashMap::new();
+        let told = self.gateways.hear(report, now, &mut self.slots);
+        let mut connected = Connected::new();
         for part in &report.tenants {
+            let sessions = if told.is_some() { part.connected } else { 0 };
+            if sessions == 0 && part.sightings.is_empty() {
+                continue;
+            }
             let Some(tenant) = self.tenants.number(part.tenant) else { continue };
-            if 0 < part.connected {
-                connected.insert(tenant, part.connected);
+            if 0 < sessions {
+                connected.insert(tenant, sessions);
             }
             for sightings in part.sightings.chunks(AHEAD) {
-                self.sight(tenant, gateway, sightings);
+                self.sight(tenant, told, sightings, now);
             }
         }
-        if let Some(before) = self.gateways.set_connected(gateway, report.at, connected.clone()) {
-            for (tenant, sessions) in connected {
-                self.tenants.connect(tenant, sessions, true);
-            }
-            for (tenant, sessions) in before {
-                self.tenants.connect(tenant, sessions, false);
-            }
+        let Some(told) = told else { return };
+        // What is added first is not let go of in between.
+        for (&tenant, &sessions) in &connected {
+            self.tenants.connect(tenant, sessions, true);
+        }
+        let before = self.gateways.set_connected(told, connected, &mut self.slots);
+        self.disconnect(before);
+    }
+
+    fn disconnect(&mut self, connected: Connected) {
+        for (tenant, sessions) in connected {
+            self.tenants.connect(tenant, sessions, false);
         }
     }
 
     /// Folds a few sightings. All are looked for before the first is changed: so the processor
     /// waits for the memory of all of them at once.
-    fn sight(&mut self, tenant: u32, gateway: u16, sightings: &[Sighting]) {
+    fn sight(&mut self, tenant: u32, told: Option<Told>, sightings: &[Sighting], now: Millis) {
         let mut ids = [None; AHEAD];
         for (id, sighting) in ids.iter_mut().zip(sightings) {
             *id = Some(self.ids.of(tenant, sighting.client.as_str()));
         }
-        let known = ids.iter().flatten().filter(|&&id| self.slots.get(id).is_some()).count();
-        self.slots.reserve(sightings.len() - known);
+        let known = self.slots.len();
+        self.slots.touch(ids.iter().flatten().map(|id| id.short()));
         for (id, sighting) in ids.into_iter().flatten().zip(sightings) {
-            self.sight_one(id, tenant, gateway, sighting);
+            self.sight_one(id, tenant, told, sighting);
+        }
+        let new = self.slots.len() - known;
+        // Each that is new may push out two, so that it ends.
+        for _ in 0..2 * new {
+            if !self.is_crowded() {
+                break;
+            }
+            let Some(oldest) = self.away.oldest() else { break };
+            self.forget(oldest, now);
         }
     }
 
     #[inline]
-    fn sight_one(&mut self, id: Id, tenant: u32, gateway: u16, sighting: &Sighting) {
+    fn sight_one(&mut self, id: Id, tenant: u32, told: Option<Told>, sighting: &Sighting) {
         // Nobody is seen much later than now, whatever a clock says.
         let latest = Millis(self.queues.over_ms()).plus(2 * WINDOW_MS);
         let seen = sighting.seen.map_or(0, |seen| self.told(seen.min(latest)));
         if let Some(slot) = self.slots.get_mut(id) {
-            slot.set_status(sighting.status);
-            self.gateways.set_sessions(slot, gateway, sighting.sessions);
+            if let Some(told) = told {
+                self.gateways.set_sessions(slot, told, sighting.sessions);
+            }
+            // That it is not online is no sighting: it counts if it is the latest word.
+            let last_word = told.is_some_and(|told| told.first || slot.seen <= seen);
+            if slot.seen < seen || last_word && !sighting.status.is_online() {
+                slot.set_status(sighting.status);
+            }
             if seen <= slot.seen {
                 return;
             }
@@ -174,7 +216,9 @@ impl Window {
             let mut slot = Slot::new(id, tenant);
             slot.seen = seen;
             slot.set_status(sighting.status);
-            self.gateways.set_sessions(&mut slot, gateway, sighting.sessions);
+            if let Some(told) = told {
+                self.gateways.set_sessions(&mut slot, told, sighting.sessions);
+            }
             self.slots.insert(slot);
             self.tenants.get_mut(tenant).clients += 1;
         }
@@ -201,7 +245,8 @@ impl Window {
         }
     }
 
-    /// How many clients of a tenant are online, or of all.
+    /// How many clients of a tenant are online, or of all: two numbers that are there already, and
+    /// what is due since time was last let pass.
     pub fn count(&mut self, tenant: Option<&Tenant>, now: Millis) -> Count {
         self.advance(now);
         let Some(tenant) = tenant else {
@@ -210,7 +255,7 @@ impl Window {
         let members = self.tenants.find(tenant).map(|number| self.tenants.get(number));
         members.map_or_else(Count::default, |members| Count {
             online: members.online.into(),
-            connected: members.connected.into(),
+            connected: members.connected,
         })
     }
 
@@ -229,45 +274,53 @@ impl Window {
             online: last_seen.is_some_and(|seen| now.since(seen) < WINDOW_MS),
             status: slot.status(),
             last_seen,
-            sessions: self.gateways.sessions(slot),
+            sessions: self.gateways.sessions(slot, now),
         }
     }
 
-    /// The last `minutes` of a tenant, or of all, as far as they are known; the oldest first.
+    /// The last `minutes` of a tenant, or of all, as far as they are known: 1,440 at most,
+    /// the oldest first.
     pub fn history(&self, tenant: Option<&Tenant>, minutes: usize) -> Vec<Point> {
         self.tenants.history(tenant, minutes)
     }
 
-    /// Lets time pass: to be called each second or so.
+    /// Lets time pass: to be called each second or so, so that counts are fast.
     pub fn tick(&mut self, now: Millis) {
         self.advance(now);
-        while let Some(connected) = self.gateways.next_dead(now) {
-            for (tenant, sessions) in connected {
-                self.tenants.connect(tenant, sessions, false);
-            }
-        }
-        while let Some(clients) = self.away.due(now.0) {
-            for short in clients {
-                self.forget(short, now);
-            }
-        }
-        if REBASE_MS < now.0 - self.base {
-            self.rebase(now);
+        self.leave_queues(self.queues.over_ms() + EARLY_MS);
+        self.clocks.tidy(now);
+        for _ in 0..FORGET_MAX {
+            let crowded = self.is_crowded().then(|| self.away.oldest()).flatten();
+            let Some(client) = crowded.or_else(|| self.away.due(now.0)) else { break };
+            self.forget(client, now);
         }
     }
 
     #[inline]
     fn advance(&mut self, now: Millis) {
-        // Minutes that have passed are noted as they were.
-        while self.minute <= now.0 {
-            // After a pause of days only what is still known is told.
-            self.minute = self.minute.max(now.0 - KNOWN_MS);
-            let minute = self.minute.div_euclid(MINUTE) * MINUTE;
-            self.expire(minute - WINDOW_MS);
-            self.tenants.note(minute);
-            self.minute = minute + MINUTE;
+        if self.minute <= now.0 {
+            self.pass_minutes(now);
         }
-        self.expire(now.0 - WINDOW_MS);
+        if self.gateways.is_due(now) {
+            for connected in self.gateways.bury(now) {
+                self.disconnect(connected);
+            }
+        }
+        self.expire(now.plus(-WINDOW_MS).0);
+    }
+
+    /// Notes the minutes that have passed as they were.
+    fn pass_minutes(&mut self, now: Millis) {
+        if REBASE_MS < now.0 - self.base {
+            self.rebase(now);
+        }
+        // After a pause of days only what is still known is told.
+        self.minute = self.minute.max((now.0 - KNOWN_MS).div_euclid(MINUTE) * MINUTE);
+        while self.minute <= now.0 {
+            self.expire(self.minute - WINDOW_MS);
+            self.tenants.note(self.minute);
+            self.minute += MINUTE;
+        }
     }
 
     /// Takes out what was last seen up to a time.
@@ -276,39 +329,64 @@ impl Window {
         if over <= self.queues.over_ms() {
             return;
         }
-        let mut ids = mem::take(&mut self.sharing);
-        while let Some((second, clients)) = self.queues.next_second(over) {
-            self.queue_again(Queues::place(second * 1_000), &clients, &mut ids);
-        }
-        while let Some((seen, short)) = self.queues.pop(over) {
-            ids.extend(self.slots.sharing(short).filter(|slot| slot.is_online()).map(Slot::id));
-            for id in ids.drain(..) {
-                self.expire_client(id, Queues::place(seen), over);
-            }
-        }
-        self.sharing = ids;
+        self.leave_queues(over);
+        while self.expire_some(over) {}
         self.queues.set_over_ms(over);
     }
 
-    /// Puts the clients of a queue into those of the seconds in which they were last seen.
-    fn queue_again(&mut self, place: u8, clients: &[u32], ids: &mut Vec<Id>) {
-        let Self { slots, queues, base, .. } = self;
-        for &short in clients {
-            let queued = |slot: &&Slot| slot.is_online() && slot.queued() == place;
-            ids.extend(slots.sharing(short).filter(queued).map(Slot::id));
+    /// Takes out a few; all are looked for before the first is changed, as with sightings.
+    fn expire_some(&mut self, over: i64) -> bool {
+        let due: Vec<_> = iter::from_fn(|| self.queues.pop(over)).take(AHEAD).collect();
+        self.slots.touch(due.iter().map(|&(_, short)| short));
+        let mut places = mem::take(&mut self.places);
+        for &(seen, short) in &due {
+            let place = Queues::place(seen);
+            places.extend(self.slots.sharing(short).map(|slot| (slot.id(), place)));
         }
-        queues.put_back(ids.drain(..).filter_map(|id| {
-            let slot = slots.get_mut(id)?;
-            let seen = *base + i64::from(slot.seen);
-            slot.set_queued(Queues::place(seen));
-            Some((seen, id.short()))
-        }));
+        for (id, place) in places.drain(..) {
+            self.expire_client(id, place, over);
+        }
+        self.places = places;
+        !due.is_empty()
+    }
+
+    /// Takes the clients of the seconds up to a time out of their queues, and puts them where they
+    /// belong by when they were last seen.
+    #[inline]
+    fn leave_queues(&mut self, up_to: i64) {
+        while let Some((place, clients)) = self.queues.next_second(up_to) {
+            for clients in clients.chunks(AHEAD) {
+                self.put_back(place, clients);
+            }
+            self.queues.settle();
+        }
+    }
+
+    fn put_back(&mut self, place: u8, clients: &[u32]) {
+        let mut places = mem::take(&mut self.places);
+        self.slots.touch(clients.iter().copied());
+        for &short in clients {
+            places.extend(self.slots.sharing(short).map(|slot| (slot.id(), place)));
+        }
+        for (id, place) in places.drain(..) {
+            let Some(slot) = self.slots.get_mut(id) else { continue };
+            // Another that only shares a part of its id may stand elsewhere.
+            if slot.is_online() && slot.queued() == place {
+                let seen = self.base + i64::from(slot.seen);
+                slot.set_queued(Queues::place(seen));
+                self.queues.put_back(seen, id.short());
+            }
+        }
+        self.places = places;
     }
 
     /// A client's place in a queue has come: it is over, unless it has been seen since.
     fn expire_client(&mut self, id: Id, place: u8, over: i64) {
         let base = self.base;
         let Some(slot) = self.slots.get_mut(id) else { return };
+        if !slot.is_online() {
+            return;
+        }
         let seen = base + i64::from(slot.seen);
         if over < seen {
             // One that only shares a part of its id stands elsewhere.
@@ -328,10 +406,17 @@ impl Window {
         self.tenants.online -= 1;
     }
 
-    /// Forgets a client whose day is over, or more than there may be.
+    /// Whether more clients are known than may be.
+    fn is_crowded(&self) -> bool {
+        let online = usize::try_from(self.tenants.online).unwrap_or(usize::MAX);
+        self.known_max < self.slots.len().saturating_sub(online)
+    }
+
+    /// Looks at the clients that share this part of their ids, and forgets those whose day is over,
+    /// and those that are more than may be.
     fn forget(&mut self, short: u32, now: Millis) {
-        let crowded =
-            KNOWN_MAX + usize::try_from(self.tenants.online).unwrap_or(0) < self.slots.len();
+        let crowded = self.is_crowded();
+        let mut again: Option<i64> = None;
         let away = self.slots.sharing(short).filter(|slot| slot.is_away());
         for id in away.map(Slot::id).collect::<Vec<_>>() {
             let Some(slot) = self.slots.get_mut(id) else { continue };
@@ -341,14 +426,19 @@ impl Window {
             }
             let seen = self.base + i64::from(slot.seen);
             let fresh = slot.seen != 0 && now.0 - seen < KNOWN_MS && !crowded;
-            if fresh || 0 < self.gateways.sessions(slot) {
-                self.away.push(if fresh { seen } else { now.0 } + KNOWN_MS, short);
+            if fresh || 0 < self.gateways.sessions(slot, now) {
+                // One place in the queue for all of them: so there are never more than clients.
+                let at = if fresh { seen } else { now.0 } + KNOWN_MS;
+                again = Some(again.map_or(at, |other| other.min(at)));
                 continue;
             }
             let tenant = slot.tenant();
             self.slots.remove(id);
             self.tenants.get_mut(tenant).clients -= 1;
             self.tenants.tidy(tenant);
+        }
+        if let Some(at) = again {
+            self.away.push(at, short);
         }
     }
 

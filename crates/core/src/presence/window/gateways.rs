@@ -1,116 +1,166 @@
 //! The gateways that report, and the sessions that they have.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    mem,
+};
 
-use super::slots::{Id, Slot};
-use crate::{Millis, presence::GatewayId};
+use super::{
+    slots::{Id, Slot},
+    table::Slots,
+};
+use crate::{
+    Millis,
+    presence::{GatewayId, Report},
+};
 
 /// After how long without a report a gateway is taken for dead, in milliseconds.
-const SILENT_MS: i64 = 10_000;
+pub(super) const SILENT_MS: i64 = 10_000;
 
-/// From where on a difference of clocks is one, in milliseconds: below it is the time that reports
-/// take to come.
-const SKEW_MS: i64 = 250;
+/// The most gateways at once: sessions at further ones are not counted.
+const GATEWAYS_MAX: usize = 50_000;
 
-/// For how long the smallest difference is kept, in milliseconds.
-const SKEW_KEPT_MS: i64 = 60_000;
+/// The number of no gateway.
+const NOBODY: u16 = 0;
+
+/// Open sessions by tenant.
+pub(super) type Connected = HashMap<u32, u32>;
 
 /// The gateways that are alive.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gateways {
     numbers: HashMap<GatewayId, u16>,
-    /// By number; numbers are given again only after all have been.
+    /// By number; a number is given again only once no slot holds it.
     alive: HashMap<u16, Gateway>,
     last: u16,
     /// Sessions of clients at further gateways than the one in their slot.
-    further: HashMap<(Id, u16), u16>,
+    further: BTreeMap<(Id, u16), u16>,
+    /// None is taken for dead before.
+    due: Millis,
 }
 
 #[derive(Debug)]
 struct Gateway {
     id: GatewayId,
-    reported: Millis,
-    /// Open sessions by tenant.
-    connected: HashMap<u32, u32>,
-    /// How far its clock seems to be behind: the least of this minute and of the last.
-    behind: [i64; 2],
-    since: Millis,
+    /// When its newest report was made, by its own word.
+    newest: Millis,
+    /// The same, no later than it came.
+    heard: Millis,
+    connected: Connected,
+}
+
+/// What a report says of sessions, if it is the newest of its gateway.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    number: u16,
+    /// Whether nothing as new of its gateway was folded before: neither itself nor another part.
+    pub(super) first: bool,
+    /// Whether its gateway has no sessions at all.
+    idle: bool,
 }
 
 impl Gateways {
-    /// How far a gateway's clock is behind, by what it just said of the time; 0 where the
-    /// difference may be the time that the report took.
-    pub(super) fn behind(&mut self, id: GatewayId, at: Millis, now: Millis) -> i64 {
-        let number = self.number(id, at);
-        let seems = now.since(at);
-        let Some(gateway) = self.alive.get_mut(&number) else { return 0 };
-        if SKEW_KEPT_MS <= now.since(gateway.since) {
-            gateway.behind = [gateway.behind[1], i64::MAX];
-            gateway.since = now;
+    pub(super) fn new() -> Self {
+        Self {
+            numbers: HashMap::new(),
+            alive: HashMap::new(),
+            last: NOBODY,
+            further: BTreeMap::new(),
+            due: Millis(i64::MAX),
         }
-        gateway.behind[1] = gateway.behind[1].min(seems);
-        gateway.skew()
     }
 
-    /// The greatest difference of a gateway's clock, in milliseconds.
-    pub(super) fn skew_ms(&self) -> i64 {
-        let skews = self.alive.values().map(Gateway::skew);
-        skews.max_by_key(|skew| skew.abs()).unwrap_or_default()
-    }
-
-    /// The number of a gateway that has just reported.
-    pub(super) fn number(&mut self, id: GatewayId, reported: Millis) -> u16 {
+    /// Hears a gateway's report. None when it says nothing of sessions any more: a newer one has
+    /// come, or it is so old that its gateway may be dead.
+    pub(super) fn hear(&mut self, report: &Report, now: Millis, slots: &mut Slots) -> Option<Told> {
+        let (id, at, heard) = (report.gateway, report.at, report.at.min(now));
+        let idle = report.tenants.iter().all(|part| part.connected == 0);
+        if SILENT_MS <= now.since(at) {
+            return None;
+        }
         if let Some(&number) = self.numbers.get(&id) {
-            if let Some(gateway) = self.alive.get_mut(&number) {
-                gateway.reported = gateway.reported.max(reported);
-            }
-            return number;
+            let gateway = self.alive.get_mut(&number)?;
+            let first = gateway.newest < at;
+            let newest = gateway.newest <= at;
+            gateway.newest = gateway.newest.max(at);
+            gateway.heard = gateway.heard.max(heard);
+            return newest.then_some(Told { number, first, idle });
         }
-        loop {
-            // 0 is nobody's.
-            self.last = self.last.checked_add(1).unwrap_or(1);
-            if !self.alive.contains_key(&self.last) {
-                break;
-            }
+        if GATEWAYS_MAX <= self.alive.len() {
+            return None;
         }
-        self.numbers.insert(id, self.last);
-        let gateway = Gateway {
-            id,
-            reported,
-            connected: HashMap::new(),
-            behind: [i64::MAX; 2],
-            since: reported,
-        };
-        self.alive.insert(self.last, gateway);
-        self.last
+        let number = self.next_number(slots);
+        self.numbers.insert(id, number);
+        let gateway = Gateway { id, newest: at, heard, connected: Connected::new() };
+        self.alive.insert(number, gateway);
+        self.due = self.due.min(heard.plus(SILENT_MS));
+        Some(Told { number, first: true, idle })
     }
 
-    /// Sets the open sessions of a gateway by tenant, if this is its newest report, and returns
-    /// what they were.
+    /// Sets the open sessions of a gateway by tenant, and returns what they were. One that has none
+    /// left has none of any client either.
     pub(super) fn set_connected(
         &mut self,
-        number: u16,
-        at: Millis,
-        connected: HashMap<u32, u32>,
-    ) -> Option<HashMap<u32, u32>> {
-        let gateway = self.alive.get_mut(&number)?;
-        (gateway.reported <= at).then(|| std::mem::replace(&mut gateway.connected, connected))
+        told: Told,
+        connected: Connected,
+        slots: &mut Slots,
+    ) -> Connected {
+        let Some(gateway) = self.alive.get_mut(&told.number) else { return Connected::new() };
+        let left = told.idle && !gateway.connected.is_empty();
+        let before = mem::replace(&mut gateway.connected, connected);
+        if left && let Some(gateway) = self.alive.remove(&told.number) {
+            self.further.retain(|&(_, other), _| other != told.number);
+            let number = self.next_number(slots);
+            self.numbers.insert(gateway.id, number);
+            self.alive.insert(number, gateway);
+        }
+        before
     }
 
-    /// Takes a gateway that has not reported for too long for dead, and returns the open sessions
-    /// that it had by tenant.
-    pub(super) fn next_dead(&mut self, now: Millis) -> Option<HashMap<u32, u32>> {
-        let silent = |gateway: &Gateway| SILENT_MS <= now.since(gateway.reported);
-        let (&number, _) = self.alive.iter().find(|(_, gateway)| silent(gateway))?;
-        let gateway = self.alive.remove(&number)?;
-        self.numbers.remove(&gateway.id);
-        self.further.retain(|&(_, other), _| other != number);
-        Some(gateway.connected)
+    fn next_number(&mut self, slots: &mut Slots) -> u16 {
+        loop {
+            if self.last == u16::MAX {
+                // From here on numbers are given again: let nobody inherit sessions.
+                for slot in slots.iter_mut().filter(|slot| !self.alive.contains_key(&slot.gateway))
+                {
+                    (slot.gateway, slot.sessions) = (NOBODY, 0);
+                }
+                self.last = NOBODY;
+            }
+            self.last += 1;
+            if !self.alive.contains_key(&self.last) {
+                return self.last;
+            }
+        }
+    }
+
+    /// Whether a gateway may have been silent for too long.
+    #[inline]
+    pub(super) fn is_due(&self, now: Millis) -> bool {
+        self.due <= now
+    }
+
+    /// Takes gateways that have not reported for too long for dead, and returns the open sessions
+    /// that each had.
+    pub(super) fn bury(&mut self, now: Millis) -> Vec<Connected> {
+        let dead = self.alive.extract_if(|_, gateway| gateway.is_dead(now));
+        let dead: HashMap<u16, Gateway> = dead.collect();
+        if !dead.is_empty() {
+            self.further.retain(|(_, number), _| !dead.contains_key(number));
+        }
+        let heard = self.alive.values().map(|gateway| gateway.heard).min();
+        self.due = heard.map_or(Millis(i64::MAX), |heard| heard.plus(SILENT_MS));
+        let buried = dead.into_values().map(|gateway| {
+            self.numbers.remove(&gateway.id);
+            gateway.connected
+        });
+        buried.collect()
     }
 
     /// Notes the sessions that a client has at a gateway.
     #[inline]
-    pub(super) fn set_sessions(&mut self, slot: &mut Slot, gateway: u16, sessions: u16) {
+    pub(super) fn set_sessions(&mut self, slot: &mut Slot, told: Told, sessions: u16) {
+        let (gateway, sessions) = (told.number, if told.idle { 0 } else { sessions });
         if slot.gateway == gateway {
             slot.sessions = sessions;
         } else if slot.sessions == 0 || !self.alive.contains_key(&slot.gateway) {
@@ -126,23 +176,23 @@ impl Gateways {
     }
 
     /// The sessions of a client, at all gateways that are alive.
-    pub(super) fn sessions(&self, slot: &Slot) -> u32 {
-        let further = |number: &u16| self.further.get(&(slot.id(), *number)).copied();
-        let further: u32 = if self.further.is_empty() {
-            0
-        } else {
-            self.alive.keys().filter_map(further).map(u32::from).sum()
-        };
-        let here = if self.alive.contains_key(&slot.gateway) { slot.sessions } else { 0 };
-        further + u32::from(here)
+    pub(super) fn sessions(&self, slot: &Slot, now: Millis) -> u32 {
+        let further = self.further.range((slot.id(), 0)..=(slot.id(), u16::MAX));
+        let further = further.map(|(&(_, number), &sessions)| (number, sessions));
+        let all = further.chain([(slot.gateway, slot.sessions)]);
+        let is_alive = |number: u16| self.alive.get(&number).is_some_and(|one| !one.is_dead(now));
+        all.filter(|&(number, _)| is_alive(number)).map(|(_, sessions)| u32::from(sessions)).sum()
+    }
+
+    /// Has the next numbers given again.
+    #[cfg(test)]
+    pub(super) fn run_out(&mut self) {
+        self.last = u16::MAX;
     }
 }
 
 impl Gateway {
-    fn skew(&self) -> i64 {
-        match self.behind.into_iter().min() {
-            Some(behind) if behind != i64::MAX && SKEW_MS <= behind.abs() => behind,
-            _ => 0,
-        }
+    fn is_dead(&self, now: Millis) -> bool {
+        SILENT_MS <= now.since(self.heard)
     }
 }

@@ -2,20 +2,24 @@
 
 use std::hash::Hasher as _;
 
-use hashbrown::HashTable;
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use crate::presence::Status;
 
 /// Who a client is: 96 bits of a hash of its tenant and its id, under a key that nobody knows. Of
 /// ten million clients two are taken for one with a probability of 1e-15.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Id([u32; 3]);
 
 impl Id {
     /// The part by which a client stands in queues: of ten million a few share it.
     pub(super) fn short(self) -> u32 {
         self.0[0]
+    }
+
+    #[cfg(test)]
+    pub(super) fn made(short: u32, rest: u32) -> Self {
+        Self([short, rest, 1])
     }
 }
 
@@ -62,6 +66,16 @@ const AWAY: u32 = 1 << 23;
 const QUEUED: u32 = 24;
 
 impl Slot {
+    /// Nobody: no client's hash is 0, but with a probability of 1e-29.
+    pub(super) const EMPTY: Self =
+        Self { id: Id([0; 3]), seen: 0, packed: 0, gateway: 0, sessions: 0 };
+
+    /// Whether this is nobody.
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.id == Self::EMPTY.id
+    }
+
     pub(super) fn new(id: Id, tenant: u32) -> Self {
         Self { id, seen: 0, packed: tenant, gateway: 0, sessions: 0 }
     }
@@ -70,6 +84,7 @@ impl Slot {
         self.packed & (TENANTS_MAX - 1)
     }
 
+    #[inline]
     pub(super) fn id(&self) -> Id {
         self.id
     }
@@ -118,58 +133,5 @@ impl Slot {
 
     pub(super) fn set_queued(&mut self, second: u8) {
         self.packed = self.packed & !(0xff << QUEUED) | u32::from(second) << QUEUED;
-    }
-}
-
-/// All clients.
-#[derive(Debug, Default)]
-pub(super) struct Slots(HashTable<Slot>);
-
-/// Where a client stands, from the part of its id that is in queues.
-#[inline]
-fn place(short: u32) -> u64 {
-    // Fibonacci hashing: the upper bits, which the table looks at as well, depend on all.
-    u64::from(short).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-impl Slots {
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    #[inline]
-    pub(super) fn get(&self, id: Id) -> Option<&Slot> {
-        self.0.find(place(id.short()), |slot| slot.id == id)
-    }
-
-    #[inline]
-    pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut Slot> {
-        self.0.find_mut(place(id.short()), |slot| slot.id == id)
-    }
-
-    /// Makes room for more.
-    pub(super) fn reserve(&mut self, more: usize) {
-        if 0 < more {
-            self.0.reserve(more, |slot| place(slot.id.short()));
-        }
-    }
-
-    pub(super) fn insert(&mut self, slot: Slot) {
-        self.0.insert_unique(place(slot.id.short()), slot, |slot| place(slot.id.short()));
-    }
-
-    pub(super) fn remove(&mut self, id: Id) {
-        if let Ok(entry) = self.0.find_entry(place(id.short()), |slot| slot.id == id) {
-            entry.remove();
-        }
-    }
-
-    /// The clients that share this part of their ids; nearly always one.
-    pub(super) fn sharing(&self, short: u32) -> impl Iterator<Item = &Slot> {
-        self.0.iter_hash(place(short)).filter(move |slot| slot.id.short() == short)
-    }
-
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
-        self.0.iter_mut()
     }
 }

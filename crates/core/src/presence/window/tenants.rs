@@ -24,21 +24,22 @@ pub(super) struct Tenants {
     past: Past,
     pasts: HashMap<Tenant, Past>,
     /// The minutes that were noted.
-    minutes: VecDeque<i64>,
+    minutes: VecDeque<u32>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Members {
     name: Option<Tenant>,
     pub(super) online: u32,
-    pub(super) connected: u32,
+    pub(super) connected: u64,
     /// Clients that are known.
     pub(super) clients: u32,
 }
 
-/// How many were online in the minutes in which any were.
+/// How many were online in the minutes in which any were. Minutes are told since the Unix epoch; so
+/// the pasts of all tenants take 115 MB at most, and rarely a tenth of it.
 #[derive(Debug, Default)]
-struct Past(VecDeque<(i64, u32)>);
+struct Past(VecDeque<(u32, u32)>);
 
 impl Tenants {
     pub(super) fn new() -> Self {
@@ -79,6 +80,12 @@ impl Tenants {
         Some(number)
     }
 
+    /// How many tenants are known.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
     /// What is known of a tenant. Numbers come from here only.
     pub(super) fn get(&self, number: u32) -> &Members {
         &self.members[number as usize]
@@ -102,13 +109,13 @@ impl Tenants {
 
     /// Adds to the open sessions of a tenant, or takes from them.
     pub(super) fn connect(&mut self, number: u32, sessions: u32, more: bool) {
-        let members = self.get_mut(number);
+        let (members, sessions) = (self.get_mut(number), u64::from(sessions));
         if more {
             members.connected += sessions;
-            self.connected += u64::from(sessions);
+            self.connected += sessions;
         } else {
-            members.connected = members.connected.saturating_sub(sessions);
-            self.connected = self.connected.saturating_sub(u64::from(sessions));
+            members.connected -= sessions;
+            self.connected -= sessions;
             self.tidy(number);
         }
     }
@@ -125,7 +132,7 @@ impl Tenants {
 
     /// Notes the count at the beginning of a minute.
     pub(super) fn note(&mut self, at_ms: i64) {
-        let minute = at_ms.div_euclid(MINUTE);
+        let minute = u32::try_from(at_ms.div_euclid(MINUTE)).unwrap_or_default();
         self.minutes.push_back(minute);
         if MINUTES_MAX < self.minutes.len() {
             self.minutes.pop_front();
@@ -149,8 +156,8 @@ impl Tenants {
             None => Some(&self.past),
         };
         let skip = self.minutes.len().saturating_sub(minutes);
-        let point = |&minute: &i64| Point {
-            at: Millis(minute * MINUTE),
+        let point = |&minute: &u32| Point {
+            at: Millis(i64::from(minute) * MINUTE),
             online: past.map(|past| past.at(minute)).unwrap_or_default(),
         };
         self.minutes.iter().skip(skip).map(point).collect()
@@ -158,8 +165,14 @@ impl Tenants {
 }
 
 impl Past {
-    fn note(&mut self, minute: i64, online: u32, oldest: i64) {
+    fn note(&mut self, minute: u32, online: u32, oldest: u32) {
         if 0 < online {
+            if self.0.len() == self.0.capacity() {
+                // No more than there will ever be.
+                let more =
+                    self.0.len().clamp(8, 256).min(1 + MINUTES_MAX.saturating_sub(self.0.len()));
+                self.0.reserve_exact(more);
+            }
             self.0.push_back((minute, online));
         }
         while self.0.front().is_some_and(|&(first, _)| first < oldest) {
@@ -167,7 +180,7 @@ impl Past {
         }
     }
 
-    fn at(&self, minute: i64) -> u64 {
+    fn at(&self, minute: u32) -> u64 {
         let found = self.0.binary_search_by_key(&minute, |&(minute, _)| minute);
         found.map_or(0, |place| self.0[place].1.into())
     }

@@ -1,8 +1,7 @@
-//! What a user relies on; and the same as the simplest count there is.
+//! What a user relies on.
 
-use std::collections::HashMap;
-
-use proptest::{collection::vec, prelude::*};
+mod limits;
+mod model;
 
 use super::*;
 use crate::presence::{GatewayId, TenantReport};
@@ -102,9 +101,9 @@ fn an_unknown_client_is_connected_and_not_online() {
 fn a_gateway_that_is_silent_for_ten_seconds_has_no_sessions_any_more() {
     let mut window = window();
     window.fold(&report(1, 0, "x", Some(0), 1), at(0));
-    window.tick(at(9_999));
     assert_eq!(window.count(None, at(9_999)), Count { online: 1, connected: 1 });
-    window.tick(at(10_000));
+    assert_eq!(window.client(&tenant("a"), &client("x"), at(9_999)).sessions, 1);
+    assert_eq!(window.client(&tenant("a"), &client("x"), at(10_000)).sessions, 0);
     assert_eq!(window.count(None, at(10_000)), Count { online: 1, connected: 0 });
     assert_eq!(window.client(&tenant("a"), &client("x"), at(10_000)).sessions, 0);
     assert_eq!(online(&mut window, 180_000), 0);
@@ -138,6 +137,7 @@ fn clocks_of_two_gateways_a_few_seconds_apart() {
         }
     }
     assert_eq!(window.skew_ms(), 4_020);
+    assert_eq!(window.count(None, at(19_000)), Count { online: 2, connected: 2 });
     for gateway in [1, 2] {
         let seen = window.client(&tenant("a"), &client(&format!("of {gateway}")), at(19_000));
         assert_eq!(seen.last_seen, Some(at(19_000)), "of {gateway}");
@@ -166,62 +166,146 @@ fn the_past_is_told_by_the_minute() {
     assert_eq!(window.history(Some(&tenant("b")), 1)[0].online, 0);
 }
 
-/// The simplest count there is.
-#[derive(Default)]
-struct Model(HashMap<(u8, u8), i64>);
-
-impl Model {
-    fn online(&self, tenant: Option<u8>, now: i64) -> u64 {
-        let counts = self.0.iter().filter(|((of, _), seen)| {
-            tenant.is_none_or(|tenant| tenant == *of) && now - **seen < WINDOW_MS
-        });
-        counts.count() as u64
+#[test]
+fn a_report_that_comes_again_or_late_changes_nothing() {
+    let mut window = window();
+    let older = report(1, 1_000, "x", Some(1_000), 1);
+    let newer = report(1, 2_000, "x", Some(1_500), 2);
+    let mut last = report(1, 3_000, "x", Some(1_500), 3);
+    last.tenants[0].sightings[0].status = Status::Unknown;
+    let elsewhere = report(2, 2_500, "x", Some(1_400), 4);
+    for report in [&older, &newer, &elsewhere, &last] {
+        window.fold(report, report.at);
+    }
+    let told = |window: &mut Window| {
+        let seen = window.client(&tenant("a"), &client("x"), at(3_000));
+        (window.count(None, at(3_000)), seen)
+    };
+    let before = told(&mut window);
+    let seen =
+        Seen { online: true, status: Status::Unknown, last_seen: Some(at(1_500)), sessions: 7 };
+    assert_eq!(before, (Count { online: 1, connected: 7 }, seen));
+    for report in [&older, &last, &newer, &older, &elsewhere, &newer] {
+        window.fold(report, at(3_000));
+        assert_eq!(told(&mut window), before);
     }
 }
 
-/// How much time passes before a step, in milliseconds.
-fn passes() -> impl Strategy<Value = i64> {
-    0_i64..70_000
+#[test]
+fn a_report_in_parts_of_the_same_millisecond_is_one() {
+    let mut window = window();
+    window.fold(&report(1, 0, "x", Some(0), 1), at(0));
+    let mut of_x = report(1, 1_000, "x", Some(0), 1);
+    of_x.tenants[0].sightings[0].status = Status::Unknown;
+    for part in [&report(1, 1_000, "y", Some(1_000), 1), &of_x] {
+        window.fold(part, at(1_000));
+    }
+    let seen = window.client(&tenant("a"), &client("x"), at(1_000));
+    assert_eq!((seen.status, seen.sessions), (Status::Unknown, 1));
 }
 
-/// Whether that is twenty times as much.
-fn pauses() -> impl Strategy<Value = bool> {
-    prop::bool::weighted(0.05)
+#[test]
+fn who_was_seen_counts_however_late_the_report() {
+    let mut window = window();
+    window.fold(&report(1, 170_000, "x", Some(170_000), 1), at(170_000));
+    window.fold(&report(1, 1_000, "y", Some(1_000), 1), at(170_000));
+    // Nothing is said of sessions so late.
+    assert_eq!(window.count(None, at(170_000)), Count { online: 2, connected: 1 });
+    assert_eq!(online(&mut window, 180_999), 2);
+    assert_eq!(online(&mut window, 181_000), 1);
 }
 
-proptest! {
-    #[test]
-    fn the_count_is_that_of_a_full_scan(
-        steps in vec(
-                (passes(), vec((0_u8..3, 0_u8..20, 0_i64..200_000), 0..8), pauses()),
-            1..80,
-        ),
-    ) {
-        let (mut window, mut model, mut now) = (window(), Model::default(), 0);
-        for (pass, sightings, pause) in steps {
-            now += if pause { pass * 20 } else { pass };
-            let parts = sightings.iter().map(|&(of, name, ago)| TenantReport {
-                tenant: tenant(&of.to_string()),
-                connected: 1,
-                sightings: vec![Sighting {
-                    client: client(&name.to_string()),
-                    seen: Some(at(now - ago)),
-                    status: Status::Even,
-                    sessions: 1,
-                }],
-            });
-            let report = Report { gateway: GatewayId(1), at: at(now), tenants: parts.collect() };
-            window.fold(&report, at(now));
-            for (of, name, ago) in sightings {
-                let seen = model.0.entry((of, name)).or_insert(i64::MIN / 2);
-                *seen = (now - ago).max(*seen);
-            }
-            for of in 0..3 {
-                let count = window.count(Some(&tenant(&of.to_string())), at(now)).online;
-                prop_assert_eq!(count, model.online(Some(of), now));
-            }
-            prop_assert_eq!(window.count(None, at(now)).online, model.online(None, now));
-            window.tick(at(now));
+#[test]
+fn a_gateway_that_is_dead_does_not_rise_with_an_old_report() {
+    let mut window = window();
+    let old = report(1, 0, "x", Some(0), 1);
+    window.fold(&old, at(0));
+    window.fold(&old, at(10_000));
+    assert_eq!(window.count(None, at(10_000)), Count { online: 1, connected: 0 });
+    assert_eq!(window.client(&tenant("a"), &client("x"), at(10_000)).sessions, 0);
+    // With a new one it does.
+    window.fold(&report(1, 11_000, "x", Some(11_000), 1), at(11_000));
+    assert_eq!(window.count(None, at(11_000)), Count { online: 1, connected: 1 });
+}
+
+#[test]
+fn a_gateway_that_says_it_has_nobody_has_no_sessions_of_any_client() {
+    let mut window = window();
+    for gateway in [1, 2] {
+        window.fold(&report(gateway, 0, "x", Some(0), 2), at(0));
+    }
+    let nobody = Report { gateway: GatewayId(1), at: at(1_000), tenants: Vec::new() };
+    window.fold(&nobody, at(1_000));
+    assert_eq!(window.count(None, at(1_000)), Count { online: 1, connected: 2 });
+    assert_eq!(window.client(&tenant("a"), &client("x"), at(1_000)).sessions, 2);
+    // What it had before does not come back with what it has later.
+    window.fold(&report(1, 2_000, "y", Some(2_000), 1), at(2_000));
+    assert_eq!(window.client(&tenant("a"), &client("x"), at(2_000)).sessions, 2);
+    assert_eq!(window.count(None, at(2_000)).connected, 3);
+}
+
+#[test]
+fn a_client_seen_in_the_future_is_online() {
+    let mut window = window();
+    window.fold(&report(1, 0, "x", Some(20_000), 1), at(0));
+    assert_eq!(online(&mut window, 0), 1);
+    assert_eq!(online(&mut window, 20_000 + 179_999), 1);
+    assert_eq!(online(&mut window, 20_000 + 180_000), 0);
+    // But not for years.
+    window.fold(&report(1, 200_000, "y", Some(KNOWN_MS * 365), 1), at(200_000));
+    assert_eq!(online(&mut window, 200_000 + 2 * WINDOW_MS - 1), 1);
+    assert_eq!(online(&mut window, 200_000 + 2 * WINDOW_MS), 0);
+}
+
+#[test]
+fn the_count_stays_exact_for_months() {
+    let mut window = window();
+    for day in 1..=120 {
+        let now = day * KNOWN_MS;
+        window.fold(&report(1, now, "x", Some(now), 1), at(now));
+        window.tick(at(now));
+        assert_eq!(online(&mut window, now + 179_999), 1, "day {day}");
+        assert_eq!(window.client(&tenant("a"), &client("x"), at(now)).last_seen, Some(at(now)));
+        assert_eq!(online(&mut window, now + 180_000), 0, "day {day}");
+    }
+    // And after a leap of half a year.
+    let now = 300 * KNOWN_MS;
+    window.fold(&report(1, now, "x", Some(now), 1), at(now));
+    assert_eq!(online(&mut window, now + 179_999), 1);
+    assert_eq!(online(&mut window, now + 180_000), 0);
+}
+
+#[test]
+fn the_past_is_that_of_a_day() {
+    let mut window = window();
+    window.fold(&report(1, 0, "x", Some(0), 1), at(0));
+    window.tick(at(KNOWN_MS - 60_000));
+    let online = |window: &Window, of: Option<&Tenant>| {
+        let points = window.history(of, 10_000);
+        (points.len(), points.iter().map(|point| point.online).sum::<u64>())
+    };
+    let a = tenant("a");
+    assert_eq!(online(&window, Some(&a)), (1_439, 3));
+    window.tick(at(KNOWN_MS + 60_000));
+    assert_eq!(online(&window, None), (1_440, 2));
+    assert_eq!(online(&window, Some(&a)), (1_440, 2));
+    window.tick(at(2 * KNOWN_MS));
+    assert_eq!(online(&window, Some(&a)), (1_440, 0));
+}
+
+#[test]
+fn the_largest_tenants_come_first() {
+    let mut window = window();
+    for (gateway, (of, clients)) in (1..).zip([("a", 1), ("b", 3), ("c", 0), ("d", 1)]) {
+        for n in 0..clients {
+            let mut report = report(gateway, 0, &n.to_string(), Some(0), 1);
+            report.tenants[0].tenant = tenant(of);
+            window.fold(&report, at(0));
         }
     }
+    let (a, b, d) = ((tenant("a"), 1), (tenant("b"), 3), (tenant("d"), 1));
+    assert_eq!(window.largest(2), [b, a]);
+    assert_eq!(window.largest(9), [b, a, d]);
+    window.tick(at(180_000));
+    assert_eq!(window.largest(9), []);
 }
