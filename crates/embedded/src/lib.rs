@@ -121,6 +121,14 @@ impl Embedded {
     ) -> Result<Self, Error> {
         let Parts { writer, keeper, spare, health } =
             open::open(Arc::clone(&disk), options, observer)?;
+        // All is opened before a thread is started: what can't be opened stays as it is.
+        let folder = presence::Folder::open(Arc::clone(&disk), "presence")?;
+        let reports_keeper = presence::Keeper::open(
+            Arc::new(folder),
+            options.reports_segment_bytes,
+            options.entropy,
+            Arc::clone(&health),
+        )?;
         let queue = Arc::new(Queue::new(options.waiting_entries_max));
         let closing = Arc::new(AtomicBool::new(false));
         let (flushes, taken) = mpsc::sync_channel(1);
@@ -139,20 +147,13 @@ impl Embedded {
             let queue = Arc::clone(&queue);
             spawn("commit", Box::new(move || writer.run(&queue, &flushes)))?
         };
-        let folder = presence::Folder::open(Arc::clone(&disk), "presence")?;
-        let keeper = presence::Keeper::open(
-            Arc::new(folder),
-            options.reports_segment_bytes,
-            options.entropy,
-            Arc::clone(&health),
-        )?;
-        let reports_spare = keeper.spare();
+        let reports_spare = reports_keeper.spare();
         let (reports, requests) = presence::Door::new();
         let prepare_reports = {
             let spare = reports_spare.clone();
             spawn("reports-prepare", Box::new(move || spare.run()))?
         };
-        let keep_reports = spawn("reports", Box::new(move || keeper.run(&requests)))?;
+        let keep_reports = spawn("reports", Box::new(move || reports_keeper.run(&requests)))?;
         let layout = Layout { segment_bytes: options.segment_bytes, entropy: options.entropy };
         // In the order in which they end.
         let threads = vec![write, keep, keep_reports, prepare, prepare_reports];
