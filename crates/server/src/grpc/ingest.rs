@@ -93,8 +93,9 @@ impl StreamingService<IngestRequest> for Begin<'_> {
 
     fn call(&mut self, request: tonic::Request<Streaming<IngestRequest>>) -> Self::Future {
         let Self(Ingest { node, stream, .. }) = self;
-        let caller = Caller::of(request.metadata().as_ref());
-        let pipeline = Pipeline::new(node, stream.clone(), caller, request.into_inner());
+        let headers = request.metadata().as_ref();
+        let (caller, span) = (Caller::of(headers), stream.span(headers));
+        let pipeline = Pipeline::new(node, stream.clone(), (caller, span), request.into_inner());
         future::ready(Ok(tonic::Response::new(pipeline)))
     }
 }

@@ -23,6 +23,7 @@ use switchboard_core::{
 use switchboard_proto::v1::{IngestRequest, IngestResponse};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::{Status, Streaming};
+use tracing::Span;
 
 use crate::{
     caller::Caller,
@@ -37,6 +38,8 @@ pub(crate) struct Pipeline {
     node: Node,
     entrance: Entrance,
     caller: Caller,
+    /// Lasts as long as the stream.
+    _span: Span,
     /// None once there is nothing more to read.
     requests: Option<Streaming<IngestRequest>>,
     draining: Pin<Box<WaitForCancellationFutureOwned>>,
@@ -62,13 +65,14 @@ impl Pipeline {
     pub(crate) fn new(
         node: &Node,
         entrance: Entrance,
-        caller: Caller,
+        (caller, span): (Caller, Span),
         requests: Streaming<IngestRequest>,
     ) -> Self {
         Self {
             node: node.clone(),
             entrance,
             caller,
+            _span: span,
             requests: Some(requests),
             draining: Box::pin(node.draining.clone().cancelled_owned()),
             batches: VecDeque::new(),
