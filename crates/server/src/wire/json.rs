@@ -126,9 +126,9 @@ impl<'de> Deserialize<'de> for Long {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
-        enum Written<'a> {
+        enum Written {
             Number(u64),
-            Text(&'a str),
+            Text(String),
         }
         match Option::deserialize(deserializer)? {
             None => Ok(Self(0)),
@@ -146,17 +146,26 @@ impl<'de> Deserialize<'de> for StatusName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
-        enum Written<'a> {
+        enum Written {
             Number(i32),
-            Name(&'a str),
+            Name(String),
         }
-        Ok(Self(match Option::deserialize(deserializer)? {
-            Some(Written::Number(1) | Written::Name("STATUS_EVEN")) => Status::Even,
-            Some(Written::Number(2) | Written::Name("STATUS_ODD")) => Status::Odd,
-            None | Some(Written::Number(_) | Written::Name("STATUS_UNKNOWN")) => Status::Unknown,
-            Some(Written::Name(name)) => {
-                return Err(de::Error::custom(format_args!("no status is named {name:?}")));
-            }
+        let number = match Option::deserialize(deserializer)? {
+            None => 0,
+            Some(Written::Number(number)) => number,
+            Some(Written::Name(name)) => match name.as_str() {
+                "STATUS_UNKNOWN" => 0,
+                "STATUS_EVEN" => 1,
+                "STATUS_ODD" => 2,
+                _ => {
+                    return Err(de::Error::custom(format_args!("no status is named {name:?}")));
+                }
+            },
+        };
+        Ok(Self(match number {
+            1 => Status::Even,
+            2 => Status::Odd,
+            _ => Status::Unknown,
         }))
     }
 }
@@ -260,6 +269,7 @@ mod tests {
         check(r#"{"echo":{"content":"hi \"you\"","requestId":"3"}}"#, echo(3, "hi \"you\""));
         check(r#"{"echo":{"request_id":3}}"#, echo(3, ""));
         check(r#"{"echo":{"content":null,"requestId":null}}"#, echo(0, ""));
+        check(r#"{"echo":{"requestId":"\u0033"}}"#, echo(3, ""));
         check(r#"{"echo":{"requestId":"18446744073709551615"}}"#, echo(u64::MAX, ""));
         check(r#"{"add":{"a":10,"b":-20}}"#, Some(Request::Add { request_id: 0, a: 10, b: -20 }));
         let hello = Some(Request::Hello { tenant: "a", client: "x" });
