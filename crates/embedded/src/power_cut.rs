@@ -13,6 +13,7 @@ mod failing;
 mod full;
 mod histories;
 mod model;
+mod reports;
 mod rig;
 
 /// Numbers that are the same with every run from one seed.

@@ -173,7 +173,8 @@ impl Keeper {
         }
     }
 
-    fn serve(&mut self, request: Request, group: &mut Group) -> Result<(), Error> {
+    /// Does what was asked for, or puts it into the group.
+    pub(crate) fn serve(&mut self, request: Request, group: &mut Group) -> Result<(), Error> {
         match request {
             Request::Append { bytes, at, answer } => {
                 let needed = codec::record_len(bytes.len());
@@ -217,7 +218,7 @@ impl Keeper {
     }
 
     /// Makes a group durable, and answers it.
-    fn end(&mut self, group: &mut Group) -> Result<(), Error> {
+    pub(crate) fn end(&mut self, group: &mut Group) -> Result<(), Error> {
         if !group.payload.is_empty() {
             self.log.append(&group.payload)?;
             note(&mut self.segments, self.log.position(), group.newest);
@@ -291,7 +292,7 @@ fn note(segments: &mut VecDeque<Segment>, place: Position, newest: Millis) {
 }
 
 /// The reports that are made durable next.
-struct Group {
+pub(crate) struct Group {
     payload: Vec<u8>,
     newest: Millis,
     answers: Vec<Answer<()>>,

@@ -75,10 +75,14 @@ pub(super) fn cut_everywhere(
     Ok((tally, kept))
 }
 
-type Chosen = BTreeMap<Unit, usize>;
+pub(super) type Chosen = BTreeMap<Unit, usize>;
 
 /// The states to look at: all if there are few, else some. Says which.
-fn choices(model: &Model, samples: usize, random: &mut Random) -> (BTreeSet<Chosen>, bool) {
+pub(super) fn choices(
+    model: &Model,
+    samples: usize,
+    random: &mut Random,
+) -> (BTreeSet<Chosen>, bool) {
     let units = model.units();
     let mut found = BTreeSet::new();
     let combinations =

@@ -86,8 +86,14 @@ struct Folder {
     durable: Names,
     now: Names,
     pending: Vec<Name>,
-    /// Where among the changes of the top folder this one was made; none once that is durable.
+    /// Where among the changes of the folder around it this one was made; none once that is
+    /// durable.
     made: Option<usize>,
+}
+
+/// The folder around a folder; the top is around itself.
+fn around(folder: &str) -> &str {
+    folder.rsplit_once('/').map_or("", |(around, _)| around)
 }
 
 /// The disk.
@@ -176,9 +182,9 @@ impl Model {
             Op::SetLen { file, len } => self.contents[*file].set_len(*len),
             Op::Sync { file } => self.contents[*file].sync(),
             Op::CreateFolder { name } => {
-                let top = self.folders.get_mut("").unwrap();
-                top.pending.push(Name::Folder);
-                let made = Some(top.pending.len());
+                let around = self.folders.get_mut(around(name)).unwrap();
+                around.pending.push(Name::Folder);
+                let made = Some(around.pending.len());
                 self.folders.insert(name.clone(), Folder { made, ..Folder::default() });
             }
             Op::Name { folder, change } => {
@@ -195,9 +201,8 @@ impl Model {
                 let synced = self.folders.get_mut(folder).unwrap();
                 synced.durable.clone_from(&synced.now);
                 synced.pending.clear();
-                if folder.is_empty() {
-                    self.folders.values_mut().for_each(|folder| folder.made = None);
-                }
+                let within = self.folders.iter_mut().filter(|(name, _)| around(name) == folder);
+                within.for_each(|(_, folder)| folder.made = None);
             }
             Op::Acked(_) => {}
         }
@@ -259,9 +264,12 @@ impl Model {
     pub(super) fn image(&self, chosen: &BTreeMap<Unit, usize>) -> Image {
         let state = |unit: Unit| chosen.get(&unit).copied().unwrap_or(0);
         let mut image = Image::default();
-        let top = state(Unit::Names(String::new()));
+        let is_there = |name: &str| {
+            let made = self.folders.get(name).and_then(|folder| folder.made);
+            made.is_none_or(|made| made <= state(Unit::Names(around(name).to_owned())))
+        };
         for (name, folder) in &self.folders {
-            if folder.made.is_some_and(|made| top < made) {
+            if !is_there(name) || !is_there(around(name)) {
                 continue;
             }
             if !name.is_empty() {
