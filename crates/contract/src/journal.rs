@@ -21,6 +21,7 @@ macro_rules! journal {
             an_empty_journal_has_nothing_to_read,
             reports_come_back_whole_and_in_order,
             reports_of_any_form_come_back,
+            reports_of_any_length_come_back,
             reports_of_many_callers_all_come_back,
             reading_goes_on_from_where_it_stopped,
             pruning_forgets_nothing_that_is_younger,
@@ -117,6 +118,36 @@ pub async fn reports_of_any_form_come_back(journal: &Arc<dyn Journal>) {
     assert_eq!(read(journal).await, [empty, full]);
 }
 
+/// Long ones among short ones, also of clients whose names are as long as can be.
+pub async fn reports_of_any_length_come_back(journal: &Arc<dyn Journal>) {
+    let long = |at, sightings| {
+        let mut long = report(at, "first");
+        long.tenants[0].sightings.extend((0..sightings).map(|n: i64| Sighting {
+            client: ClientId::new(&format!("{n:05}{}é", "🦀".repeat(30))).unwrap(),
+            seen: (n % 3 != 0).then_some(Millis(n)),
+            status: Status::Odd,
+            sessions: 2,
+        }));
+        long
+    };
+    let reports = [
+        report(1, "short"),
+        long(2, 20_000),
+        long(3, 500),
+        report(4, "between"),
+        long(5, 1_000),
+        report(6, "last"),
+    ];
+    let mut last = None;
+    // At once, so that some are made durable together.
+    for report in &reports {
+        last = Some(journal.append(report));
+    }
+    last.unwrap().await.unwrap();
+    // Not one message of megabytes when they differ.
+    assert!(read(journal).await == reports, "they did not come back as they were");
+}
+
 /// Callers do not wait for each other, and lose nothing.
 pub async fn reports_of_many_callers_all_come_back(journal: &Arc<dyn Journal>) {
     let mut callers = JoinSet::new();
@@ -175,4 +206,18 @@ pub async fn pruning_forgets_in_time_what_is_older(journal: &Arc<dyn Journal>) {
     }
     let left = read(journal).await.len();
     assert!(left < 2_000, "{left} of 3,000 reports are left");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future;
+
+    use super::*;
+    use crate::Model;
+
+    fn open() -> future::Ready<Box<Arc<dyn Journal>>> {
+        future::ready(Box::new(Arc::new(Model::default())))
+    }
+
+    crate::journal!(open);
 }

@@ -8,6 +8,7 @@
 
 mod codec;
 mod folder;
+mod pieces;
 
 use std::{
     collections::VecDeque,
@@ -25,6 +26,7 @@ use switchboard_core::{
 use tokio::sync::oneshot;
 
 pub(crate) use self::folder::Folder;
+use self::pieces::Pieces;
 use crate::{
     Error,
     disk::Disk,
@@ -133,14 +135,9 @@ impl Keeper {
         }
         let from = log::oldest(&*disk)?;
         let mut segments: VecDeque<Segment> = VecDeque::new();
+        let mut pieces = Pieces::default();
         let (log, torn_bytes) = Log::open(Arc::clone(&disk), layout, from, |place, payload| {
-            let newest = codec::records(payload)
-                .map(|record| codec::read(record).map(|report| report.at))
-                .try_fold(Millis(i64::MIN), |newest, at| at.map(|at| newest.max(at)))
-                .ok_or_else(|| {
-                    let sequence = place.sequence;
-                    Error::Corrupt(format!("record {sequence} of the reports is none"))
-                })?;
+            let newest = pieces.read(payload, drop).ok_or_else(|| corrupt(place.sequence))?;
             note(&mut segments, place, newest);
             Ok(())
         })?;
@@ -181,21 +178,19 @@ impl Keeper {
                 if self.payload_max < group.payload.len() + needed {
                     self.end(group)?;
                 }
-                let room = if needed <= self.payload_max {
-                    self.log.reserve(group.payload.len() + needed)
-                } else {
-                    Err("the report is longer than a segment of the journal".to_owned())
-                };
-                match room {
+                if self.payload_max < needed {
+                    let room = self.append_long(&bytes, at)?;
+                    let _ = answer.send(room.map_err(|why| refusal(&why)));
+                    return Ok(());
+                }
+                match self.log.reserve(group.payload.len() + needed) {
                     Ok(()) => {
                         codec::put_record(&bytes, &mut group.payload);
                         group.newest = group.newest.max(at);
                         group.answers.push(answer);
                     }
                     Err(why) => {
-                        let what = format!("the journal takes no reports now: {why}");
-                        let error = switchboard_core::Error::new(Code::Unavailable, what);
-                        let _ = answer.send(Err(error));
+                        let _ = answer.send(Err(refusal(&why)));
                     }
                 }
             }
@@ -231,23 +226,49 @@ impl Keeper {
         Ok(())
     }
 
-    /// The reports of a segment, from a record on.
+    /// Makes a report durable that is too long for one record. Nothing may be in the group.
+    ///
+    /// When room ends on the way, which is told, what was written of it is never read back.
+    fn append_long(&mut self, bytes: &[u8], at: Millis) -> Result<Result<(), String>, Error> {
+        for piece in pieces::split(bytes, at, self.payload_max) {
+            if let Err(why) = self.log.reserve(piece.len()) {
+                return Ok(Err(why));
+            }
+            self.log.append(&piece)?;
+            note(&mut self.segments, self.log.position(), at);
+        }
+        Ok(Ok(()))
+    }
+
+    /// The reports that begin in a segment, from a record on.
     fn read(&self, from: u64) -> Result<Page, Error> {
-        let behind = self.segments.partition_point(|segment| segment.first <= from);
-        let Some(segment) = self.segments.get(behind.saturating_sub(1)) else {
+        let behind = self.segments.partition_point(|segment| segment.first <= from).max(1);
+        let Some(segment) = self.segments.get(behind - 1) else {
             return Ok(Page::default());
         };
-        let mut reports = Vec::new();
+        let (mut pieces, mut reports) = (Pieces::default(), Vec::new());
         log::read_segment(&*self.disk, segment.number, |sequence, payload| {
-            if from <= sequence {
-                for record in codec::records(payload) {
-                    let what = || Error::Corrupt(format!("record {sequence} of the reports"));
-                    reports.push(codec::read(record).ok_or_else(what)?);
-                }
+            if sequence < from {
+                return Ok(());
             }
-            Ok(())
+            let read = pieces.read(payload, |report| reports.push(report));
+            read.map(drop).ok_or_else(|| corrupt(sequence))
         })?;
-        let next = self.segments.get(behind.max(1)).map(|segment| segment.first);
+        let mut later = self.segments.range(behind..);
+        let next = later.clone().next().map(|segment| segment.first);
+        // The last one may end in another segment.
+        while pieces.has_begun()
+            && let Some(segment) = later.next()
+        {
+            log::read_segment(&*self.disk, segment.number, |sequence, payload| {
+                if !pieces.goes_on(payload) {
+                    pieces.give_up();
+                    return Ok(());
+                }
+                let read = pieces.read(payload, |report| reports.push(report));
+                read.map(drop).ok_or_else(|| corrupt(sequence))
+            })?;
+        }
         Ok(Page { reports, next })
     }
 
@@ -279,6 +300,16 @@ impl Keeper {
             request.refuse(unavailable());
         }
     }
+}
+
+/// Why a report is not taken.
+fn refusal(why: &str) -> switchboard_core::Error {
+    let what = format!("the journal takes no reports now: {why}");
+    switchboard_core::Error::new(Code::Unavailable, what)
+}
+
+fn corrupt(sequence: u64) -> Error {
+    Error::Corrupt(format!("record {sequence} of the reports is none"))
 }
 
 /// A record stands in a segment.

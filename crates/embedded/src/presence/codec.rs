@@ -1,7 +1,7 @@
 //! A report as bytes.
 //!
 //! ```text
-//! record     length u32 | report                                      several in one payload
+//! record     length u32 | report                several in one payload; a long one: `pieces.rs`
 //! report     1 u8 | gateway u64 | at i64 | count u32 | count × tenant
 //! tenant     length u8 | name | connected u32 | count u32 | count × sighting
 //! sighting   length u8 | client | status and 0x80 if seen u8 | sessions u16 | seen i64 if seen
@@ -90,7 +90,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Report> {
     reader.0.is_empty().then_some(Report { gateway, at, tenants })
 }
 
-struct Reader<'a>(&'a [u8]);
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
     fn bytes(&mut self, len: usize) -> Option<&'a [u8]> {
@@ -99,11 +99,11 @@ impl<'a> Reader<'a> {
         Some(bytes)
     }
 
-    fn array<const LEN: usize>(&mut self) -> Option<[u8; LEN]> {
+    pub(super) fn array<const LEN: usize>(&mut self) -> Option<[u8; LEN]> {
         self.bytes(LEN)?.try_into().ok()
     }
 
-    fn u32(&mut self) -> Option<u32> {
+    pub(super) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
