@@ -23,6 +23,14 @@ pub enum Code {
     InvalidKey,
     /// A tenant is not written as one.
     InvalidTenant,
+    /// A phone number can't exist, or is not written with its country's code.
+    InvalidPhone,
+    /// A message goes to whom it can't go.
+    InvalidRecipient,
+    /// A text is empty or has characters that are not taken.
+    InvalidText,
+    /// A cursor is broken, of another list, or of nothing that has happened.
+    InvalidCursor,
     /// A request can't be understood: malformed, of the wrong types, with unknown fields, or empty.
     InvalidRequest,
     /// A request is over a limit of size or number.
@@ -51,9 +59,13 @@ pub enum Code {
 impl Code {
     /// Every code, for tables and tests. In the order of declaration, so that `code as usize` is
     /// its index.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::InvalidKey,
         Self::InvalidTenant,
+        Self::InvalidPhone,
+        Self::InvalidRecipient,
+        Self::InvalidText,
+        Self::InvalidCursor,
         Self::InvalidRequest,
         Self::TooLarge,
         Self::TooManyRequests,
@@ -72,6 +84,10 @@ impl Code {
         match self {
             Self::InvalidKey => "invalid_key",
             Self::InvalidTenant => "invalid_tenant",
+            Self::InvalidPhone => "invalid_phone",
+            Self::InvalidRecipient => "invalid_recipient",
+            Self::InvalidText => "invalid_text",
+            Self::InvalidCursor => "invalid_cursor",
             Self::InvalidRequest => "invalid_request",
             Self::TooLarge => "too_large",
             Self::TooManyRequests => "too_many_requests",

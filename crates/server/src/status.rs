@@ -8,9 +8,13 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 pub(crate) const fn of(code: Code) -> (tonic::Code, StatusCode) {
     use tonic::Code as Grpc;
     match code {
-        Code::InvalidKey | Code::InvalidTenant | Code::InvalidRequest => {
-            (Grpc::InvalidArgument, StatusCode::BAD_REQUEST)
-        }
+        Code::InvalidKey
+        | Code::InvalidTenant
+        | Code::InvalidPhone
+        | Code::InvalidRecipient
+        | Code::InvalidText
+        | Code::InvalidCursor
+        | Code::InvalidRequest => (Grpc::InvalidArgument, StatusCode::BAD_REQUEST),
         Code::TooLarge => (Grpc::ResourceExhausted, StatusCode::PAYLOAD_TOO_LARGE),
         Code::TooManyRequests => (Grpc::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS),
         Code::Unauthorized => (Grpc::Unauthenticated, StatusCode::UNAUTHORIZED),
@@ -64,6 +68,10 @@ mod tests {
             "\
 invalid_key InvalidArgument 400
 invalid_tenant InvalidArgument 400
+invalid_phone InvalidArgument 400
+invalid_recipient InvalidArgument 400
+invalid_text InvalidArgument 400
+invalid_cursor InvalidArgument 400
 invalid_request InvalidArgument 400
 too_large ResourceExhausted 413
 too_many_requests ResourceExhausted 429
