@@ -11,10 +11,12 @@
 //! - After a failed sync nothing is known of what was written before it. The store never tries a
 //!   sync again: a kernel may have dropped the very pages that it failed to write.
 
+mod folder;
 mod local;
 
 use std::{fmt, io, sync::Arc};
 
+pub(crate) use self::folder::Folder;
 pub use self::local::LocalDisk;
 
 /// A place with folders of files. Paths are relative, with `/`.
@@ -39,6 +41,11 @@ pub trait Disk: fmt::Debug + Send + Sync {
 
     /// Makes what was done to the names in a folder durable. The folder `""` is the top.
     fn sync_folder(&self, folder: &str) -> io::Result<()>;
+
+    /// What a file is called to whoever is to look for it.
+    fn describe(&self, path: &str) -> String {
+        path.to_owned()
+    }
 
     /// How many bytes can still be written.
     fn free_bytes(&self) -> io::Result<u64>;

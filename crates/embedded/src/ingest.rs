@@ -1,16 +1,9 @@
 //! The ledger: which (tenant, key) has which id.
 //!
 //! The truth is the log; this is what is made of it to answer fast. Every (tenant, key) is one
-//! number of 64 bits, a [`slot`]. Slots and ids are kept in memory ([`index`]) up to a bound, and
-//! in sorted files ([`run`]), to which what is new is written in the background and from which a
-//! restart loads them. Beyond the bound, look-ups go to those files.
+//! number of 64 bits, a [`slot`], kept with its id in [`crate::slots`].
 
 mod codec;
-mod filter;
-mod index;
-mod merge;
-mod run;
-mod runs;
 mod slot;
 mod tenants;
 
@@ -21,12 +14,12 @@ use switchboard_core::{
     ingest::{Entry, Receipt},
 };
 
-use self::{codec::Group, index::Index, tenants::Tenants};
-pub(crate) use self::{
-    runs::Runs,
-    slot::{Pair, Seed},
+pub(crate) use self::slot::Seed;
+use self::{codec::Group, tenants::Tenants};
+use crate::{
+    Error,
+    slots::{Index, Pair, Runs},
 };
-use crate::Error;
 
 /// The ledger as the one thread that writes sees it.
 #[derive(Debug)]
@@ -188,9 +181,4 @@ impl Ledger {
     pub(crate) fn memory_bytes(&self) -> usize {
         self.index.memory_bytes()
     }
-}
-
-/// What the sorted files take on disk, in bytes.
-pub(crate) fn size(disk: &dyn crate::disk::Disk) -> u64 {
-    runs::size(disk)
 }

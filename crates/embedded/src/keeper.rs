@@ -17,8 +17,9 @@ use crate::{
     disk::Disk,
     engine::Engine,
     health::Health,
-    ingest::{Fresh, Runs},
+    ingest::Fresh,
     log::{self, Position},
+    slots::Runs,
 };
 
 /// How long after a full disk a checkpoint is tried again.

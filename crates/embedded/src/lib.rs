@@ -26,6 +26,7 @@ mod open;
 mod power_cut;
 mod presence;
 mod queue;
+mod slots;
 
 use std::{
     io,
@@ -122,7 +123,7 @@ impl Embedded {
         let Parts { writer, keeper, spare, health } =
             open::open(Arc::clone(&disk), options, observer)?;
         // All is opened before a thread is started: what can't be opened stays as it is.
-        let folder = presence::Folder::open(Arc::clone(&disk), "presence")?;
+        let folder = disk::Folder::open(Arc::clone(&disk), "presence")?;
         let reports_keeper = presence::Keeper::open(
             Arc::new(folder),
             options.reports_segment_bytes,
@@ -238,7 +239,7 @@ impl Store for Embedded {
             ingest_keys: self.health.keys.load(Ordering::Relaxed),
             ingest_index_bytes: self.health.index_bytes.load(Ordering::Relaxed),
             size_bytes: log::size(&*self.disk, self.layout)
-                + ingest::size(&*self.disk)
+                + slots::size(&*open::runs_of(&self.disk))
                 + Engine::size(&*self.disk),
             free_bytes: self.disk.free_bytes().ok(),
         }

@@ -7,13 +7,17 @@ use switchboard_core::store::Observer;
 use crate::{
     Error, Options,
     commit::{Group, Writer},
-    disk::Disk,
+    disk::{Disk, Folder},
     engine::Engine,
     health::Health,
-    ingest::{Ledger, Runs, Seed},
+    ingest::{Ledger, Seed},
     keeper::Keeper,
     log::{self, Layout, Log, Position, Spare},
+    slots::Runs,
 };
+
+/// The folder of the ledger's sorted files.
+const INGEST: &str = "ingest";
 
 /// The parts of a store, each to be driven by a thread of its own.
 #[derive(Debug)]
@@ -33,14 +37,15 @@ pub(crate) fn open(
     let began = Instant::now();
     let layout = Layout { segment_bytes: options.segment_bytes / 8 * 8, entropy: options.entropy };
     if !Engine::exists(&*disk)? {
-        create(&*disk, layout)?;
+        create(&disk, layout)?;
     }
     let (engine, known) = Engine::open(Arc::clone(&disk))?;
     // Of the bound, a quarter is for the filters of the sorted files, once they are needed.
     let filter_bytes = options.ingest_memory_bytes / 4;
     let flushed_id = known.next_id - 1;
-    let runs = Runs::open(Arc::clone(&disk), &known.runs, flushed_id, filter_bytes as u64)
-        .map(Arc::new)?;
+    let runs =
+        Runs::open(runs_of(&disk), &known.runs, (flushed_id, flushed_id), filter_bytes as u64)
+            .map(Arc::new)?;
     let mut ledger = Ledger::new(
         Seed(known.seed),
         known.tenants,
@@ -78,14 +83,19 @@ pub(crate) fn open(
     Ok(Parts { writer, keeper: Keeper { disk, engine, runs, observer }, spare, health })
 }
 
+/// Where the ledger's sorted files are.
+pub(crate) fn runs_of(disk: &Arc<dyn Disk>) -> Arc<dyn Disk> {
+    Arc::new(Folder::of(Arc::clone(disk), INGEST))
+}
+
 /// Makes an empty store. The engine's file comes last and whole: where there is none, nothing was
 /// ever acknowledged.
-fn create(disk: &dyn Disk, layout: Layout) -> Result<(), Error> {
-    if Runs::any(disk) || log::exists(disk) && log::holds_records(disk)? {
+fn create(disk: &Arc<dyn Disk>, layout: Layout) -> Result<(), Error> {
+    if Runs::any(&*runs_of(disk)) || log::exists(&**disk) && log::holds_records(&**disk)? {
         let what = "engine.redb is missing, but there is what belongs to it";
         return Err(Error::Corrupt(what.to_owned()));
     }
-    Runs::create(disk)?;
-    log::create(disk, layout)?;
-    Engine::create(disk, layout.seed(), Position { sequence: 0, segment: 1 })
+    Folder::open(Arc::clone(disk), INGEST)?;
+    log::create(&**disk, layout)?;
+    Engine::create(&**disk, layout.seed(), Position { sequence: 0, segment: 1 })
 }

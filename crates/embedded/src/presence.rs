@@ -7,7 +7,6 @@
 //! three dozen of them.
 
 mod codec;
-mod folder;
 mod pieces;
 
 use std::{
@@ -25,7 +24,6 @@ use switchboard_core::{
 };
 use tokio::sync::oneshot;
 
-pub(crate) use self::folder::Folder;
 use self::pieces::Pieces;
 use crate::{
     Error,

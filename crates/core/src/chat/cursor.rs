@@ -91,7 +91,7 @@ impl Cursor {
     ///
     /// [`Code::InvalidCursor`].
     pub fn read(self, text: &str) -> Result<u64> {
-        self.numbers(text).and_then(|[sequence]| Some(sequence)).ok_or_else(invalid)
+        self.numbers(text).map(|[sequence]| sequence).ok_or_else(invalid)
     }
 
     /// Reads the place before or behind a message.

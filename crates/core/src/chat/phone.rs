@@ -74,7 +74,7 @@ fn judge(text: &str) -> Option<PhoneNumber> {
     if !rest.starts_with(|first: char| first.is_ascii_digit()) || !rest.chars().all(usual) {
         return None;
     }
-    let number = PHONE_NUMBER_UTIL.parse(&format!("+{rest}"), None).ok()?;
+    let number = PHONE_NUMBER_UTIL.parse(format!("+{rest}"), None).ok()?;
     if !PHONE_NUMBER_UTIL.is_possible_number(&number) {
         return None;
     }

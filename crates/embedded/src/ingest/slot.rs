@@ -2,13 +2,6 @@
 
 use switchboard_core::ingest::Key;
 
-/// A slot and the id that it has. Ordered by slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Pair {
-    pub(crate) slot: u64,
-    pub(crate) id: u64,
-}
-
 /// Scatters slots, differently in each data directory.
 ///
 /// The 32 bits of a tenant's number and the 32 bits of a key are put side by side and scattered by

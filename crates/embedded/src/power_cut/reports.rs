@@ -18,9 +18,9 @@ use super::{
 };
 use crate::{
     Error,
-    disk::Disk,
+    disk::{Disk, Folder},
     open,
-    presence::{Folder, Group, Keeper, Request, encode},
+    presence::{Group, Keeper, Request, encode},
 };
 
 /// A journal on a simulated disk.

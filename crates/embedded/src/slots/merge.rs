@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
+    Pair,
     run::{self, Run},
-    slot::Pair,
 };
 use crate::Error;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
-use super::{Runs, slot::Pair};
+use super::{Pair, Runs};
 use crate::Error;
 
 /// How many tables there are. Each grows by itself, so that no request waits for more than a small
@@ -14,9 +14,9 @@ const SHARDS: usize = 1 << 8;
 /// What an entry takes in a table: itself and a byte of hashbrown's.
 const SLOT_BYTES: usize = size_of::<Pair>() + 1;
 
-/// The index of the ledger.
+/// The index of everything that was ever recorded.
 #[derive(Debug)]
-pub(super) struct Index {
+pub(crate) struct Index {
     shards: Vec<Shard>,
     runs: Arc<Runs>,
     /// The most bytes that one shard takes.
@@ -35,7 +35,7 @@ struct Shard {
 impl Index {
     /// The index of what the sorted files hold: all of it in memory if it fits, else none of it
     /// yet.
-    pub(super) fn load(runs: Arc<Runs>, memory_bytes: usize) -> Result<Self, Error> {
+    pub(crate) fn load(runs: Arc<Runs>, memory_bytes: usize) -> Result<Self, Error> {
         let set = runs.get();
         // A table is at worst just over 7/16 full.
         let needed = set.entries() * SLOT_BYTES as u64 * 16 / 7;
@@ -54,7 +54,7 @@ impl Index {
 
     /// The id of a slot, if it has one.
     #[inline]
-    pub(super) fn find(&mut self, slot: u64) -> Result<Option<u64>, Error> {
+    pub(crate) fn find(&mut self, slot: u64) -> Result<Option<u64>, Error> {
         let shard = &self.shards[shard_of(slot)];
         if let Some(pair) = shard.pairs.find(slot, |pair| pair.slot == slot) {
             return Ok(Some(pair.id));
@@ -72,7 +72,7 @@ impl Index {
 
     /// Adds a slot that is not there.
     #[inline]
-    pub(super) fn insert(&mut self, slot: u64, id: u64) {
+    pub(crate) fn insert(&mut self, slot: u64, id: u64) {
         let shard = &mut self.shards[shard_of(slot)];
         if shard.pairs.len() == shard.pairs.capacity() {
             let before = shard.pairs.allocation_size();
@@ -83,7 +83,7 @@ impl Index {
     }
 
     /// What the tables take, in bytes.
-    pub(super) fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         self.bytes
     }
 }

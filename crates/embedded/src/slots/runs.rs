@@ -1,4 +1,4 @@
-//! All sorted files of the ledger.
+//! All sorted files of one folder.
 
 use std::{
     collections::BTreeSet,
@@ -9,9 +9,9 @@ use std::{
 };
 
 use super::{
+    Pair,
     merge::{self, Merge},
     run::{self, Run},
-    slot::Pair,
 };
 use crate::{Error, disk::Disk};
 
@@ -36,23 +36,17 @@ pub(crate) struct Runs {
 }
 
 impl Runs {
-    /// Makes the folder.
-    pub(crate) fn create(disk: &dyn Disk) -> Result<(), Error> {
-        disk.create_folder(run::FOLDER)?;
-        Ok(disk.sync_folder("")?)
-    }
-
     /// Whether there are any files.
     pub(crate) fn any(disk: &dyn Disk) -> bool {
-        let names = disk.list(run::FOLDER).unwrap_or_default();
+        let names = disk.list("").unwrap_or_default();
         names.iter().any(|name| run::number(name).is_some())
     }
 
-    /// Opens the files with these numbers, which hold the ids up to `flushed_id`.
+    /// Opens the files with these numbers, which hold so many slots, with ids up to `flushed_id`.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         numbers: &[u64],
-        flushed_id: u64,
+        (entries, flushed_id): (u64, u64),
         filter_bytes_max: u64,
     ) -> Result<Self, Error> {
         let wanted: BTreeSet<u64> = numbers.iter().copied().collect();
@@ -61,8 +55,8 @@ impl Runs {
         let next_number = AtomicU64::new(wanted.last().map_or(1, |last| last + 1));
         let opened = Self { disk, set: Mutex::default(), next_number, filter_bytes_max };
         let set = opened.set_of(runs, flushed_id);
-        if set.entries() != flushed_id {
-            let what = format!("{} keys are kept where {flushed_id} should be", set.entries());
+        if set.entries() != entries {
+            let what = format!("{} slots are kept where {entries} should be", set.entries());
             return Err(Error::Corrupt(what));
         }
         opened.publish(set);
@@ -72,9 +66,9 @@ impl Runs {
     /// Removes what a write that did not end, or was not counted, left in the folder.
     pub(crate) fn remove_unknown(&self) -> Result<(), Error> {
         let known = self.get().numbers();
-        for name in self.disk.list(run::FOLDER)? {
+        for name in self.disk.list("")? {
             if !run::number(&name).is_some_and(|number| known.contains(&number)) {
-                self.disk.remove(&format!("{}/{name}", run::FOLDER))?;
+                self.disk.remove(&name)?;
             }
         }
         Ok(())
@@ -126,7 +120,7 @@ impl Runs {
         for &number in numbers {
             self.disk.remove(&run::path(number))?;
         }
-        Ok(self.disk.sync_folder(run::FOLDER)?)
+        Ok(self.disk.sync_folder("")?)
     }
 
     fn next_number(&self) -> u64 {
@@ -178,8 +172,8 @@ impl RunSet {
 }
 
 /// What the files take on disk, in bytes.
-pub(super) fn size(disk: &dyn Disk) -> u64 {
-    let names = disk.list(run::FOLDER).unwrap_or_default();
-    let len = |name: &String| disk.open(&format!("{}/{name}", run::FOLDER))?.len();
+pub(crate) fn size(disk: &dyn Disk) -> u64 {
+    let names = disk.list("").unwrap_or_default();
+    let len = |name: &String| disk.open(name)?.len();
     names.iter().filter_map(|name| len(name).ok()).sum()
 }

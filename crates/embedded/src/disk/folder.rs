@@ -2,7 +2,7 @@
 
 use std::{fmt, io, sync::Arc};
 
-use crate::disk::{Disk, File};
+use super::{Disk, File};
 
 /// Everything below one folder of a disk.
 pub(crate) struct Folder {
@@ -16,6 +16,11 @@ impl Folder {
         disk.create_folder(name)?;
         disk.sync_folder("")?;
         Ok(Self { disk, name })
+    }
+
+    /// The folder of this name, there or not.
+    pub(crate) fn of(disk: Arc<dyn Disk>, name: &'static str) -> Self {
+        Self { disk, name }
     }
 
     fn path(&self, below: &str) -> String {
@@ -50,6 +55,10 @@ impl Disk for Folder {
 
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
         self.disk.sync_folder(&self.path(folder))
+    }
+
+    fn describe(&self, path: &str) -> String {
+        self.disk.describe(&self.path(path))
     }
 
     fn free_bytes(&self) -> io::Result<u64> {

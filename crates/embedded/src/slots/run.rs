@@ -16,14 +16,11 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::{filter::Filter, slot::Pair};
+use super::{Pair, filter::Filter};
 use crate::{
     Error,
     disk::{Disk, File},
 };
-
-/// The folder of the sorted files.
-pub(super) const FOLDER: &str = "ingest";
 
 const BLOCK: usize = 4096;
 const PAIR: usize = 16;
@@ -37,6 +34,8 @@ pub(crate) struct Run {
     pub(super) number: u64,
     /// How many pairs it holds.
     pub(super) pairs: u64,
+    /// What the file is called in errors.
+    name: String,
     file: Arc<dyn File>,
     fences: Vec<u64>,
     /// Read only once look-ups come here.
@@ -46,7 +45,7 @@ pub(crate) struct Run {
 
 /// The name of a sorted file.
 pub(super) fn path(number: u64) -> String {
-    format!("{FOLDER}/{number:012}.run")
+    format!("{number:012}.run")
 }
 
 /// The number of a sorted file, from its name.
@@ -62,15 +61,15 @@ impl Run {
         count: u64,
         pairs: impl Iterator<Item = Result<Pair, Error>>,
     ) -> Result<Self, Error> {
-        let preparing = format!("{FOLDER}/{number:012}.tmp");
+        let preparing = format!("{number:012}.tmp");
         let write = || {
             let mut writer = Writer::new(disk.create(&preparing)?, number, count);
             for pair in pairs {
                 writer.push(pair?)?;
             }
-            let run = writer.finish()?;
+            let run = Run { name: disk.describe(&path(number)), ..writer.finish()? };
             disk.rename(&preparing, &path(number))?;
-            disk.sync_folder(FOLDER)?;
+            disk.sync_folder("")?;
             Ok(run)
         };
         write().inspect_err(|_| {
@@ -81,11 +80,12 @@ impl Run {
 
     /// Opens a file that was written.
     pub(super) fn open(disk: &dyn Disk, number: u64) -> Result<Self, Error> {
+        let name = disk.describe(&path(number));
         let file = disk.open(&path(number)).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Error::Corrupt(format!("{} is missing", path(number))),
+            io::ErrorKind::NotFound => Error::Corrupt(format!("{name} is missing")),
             _ => error.into(),
         })?;
-        let damaged = |what| Error::Corrupt(format!("{what} of {} is damaged", path(number)));
+        let damaged = |what| Error::Corrupt(format!("{what} of {name} is damaged"));
         let len = file.len()?;
         let at = len.checked_sub(FOOTER as u64).ok_or_else(|| damaged("the length"))?;
         let mut bytes = [0; FOOTER];
@@ -97,6 +97,7 @@ impl Run {
         let mut run = Self {
             number,
             pairs: footer.pairs,
+            name: name.clone(),
             file,
             fences: Vec::new(),
             filter: OnceLock::new(),
@@ -154,10 +155,7 @@ impl Run {
         let count = usize::from(u16::from_le_bytes([bytes[4080], bytes[4081]]));
         let number = self.number.to_le_bytes();
         if block_crc(bytes) != stated || bytes[4088..] != number || PAIRS < count {
-            return Err(Error::Corrupt(format!(
-                "block {block} of {} is damaged",
-                path(self.number)
-            )));
+            return Err(Error::Corrupt(format!("block {block} of {} is damaged", self.name)));
         }
         Ok(&bytes.as_chunks().0[..count])
     }
@@ -347,6 +345,7 @@ impl Writer {
         Ok(Run {
             number: self.number,
             pairs: self.pairs,
+            name: String::new(),
             file: self.file,
             fences: self.fences,
             filter: OnceLock::new(),
