@@ -16,7 +16,7 @@ use std::{
 
 use crate::{
     Error,
-    health::Health,
+    health::{Gate, Health},
     ingest::Ledger,
     keeper::Flush,
     log::Log,
@@ -36,6 +36,7 @@ pub(crate) const FAILED: &str = "the store has failed: the node is stopping";
 pub(crate) struct Writer {
     pub(crate) log: Log,
     pub(crate) ledger: Ledger,
+    pub(crate) gate: Arc<Gate>,
     pub(crate) health: Arc<Health>,
     pub(crate) observer: Arc<dyn Observer>,
     /// The longest payload of one record, in bytes.
@@ -48,7 +49,7 @@ pub(crate) struct Writer {
 /// The batches that are answered with the next sync.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
-    answers: Vec<(Answer, Vec<Receipt>)>,
+    answers: Vec<(Answer<Vec<Receipt>>, Vec<Receipt>)>,
     commit: Commit,
     payload: Vec<u8>,
 }
@@ -133,7 +134,7 @@ impl Writer {
     }
 
     fn refuse(&mut self, batch: Batch, why: &str) {
-        self.health.set_refusing(true);
+        self.gate.set_refusing(true);
         let refusal = switchboard_core::Error::new(
             Code::Unavailable,
             format!("the store takes no writes now: {why}; nothing was recorded, try again later"),
@@ -150,7 +151,7 @@ impl Writer {
             self.ledger.end_group(&mut self.group.payload);
             self.group.commit.bytes = self.log.append(&self.group.payload)?;
             self.group.commit.synced = began.elapsed();
-            self.health.set_refusing(false);
+            self.gate.set_refusing(false);
         }
         for (answer, receipts) in self.group.answers.drain(..) {
             let _ = answer.send(Ok(receipts));

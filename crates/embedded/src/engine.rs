@@ -14,44 +14,26 @@ use std::{
     },
 };
 
-use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{
+    Database, Durability, ReadTransaction, ReadableDatabase as _, ReadableTable as _,
+    TableDefinition, WriteTransaction,
+};
 use switchboard_core::Tenant;
 
 use crate::{
     Error,
     disk::{Disk, File},
     error::EngineError,
-    ingest::Fresh,
-    log::Position,
 };
 
 const FILE: &str = "engine.redb";
 const PREPARING: &str = "engine.tmp";
 
-/// The format of the data directory as a whole.
-const FORMAT: u64 = 1;
-
 /// The memory that the engine may use for pages, in bytes.
 const CACHE: usize = 64 * 1024 * 1024;
 
-const STATE: TableDefinition<'_, &str, u64> = TableDefinition::new("state");
-const TENANTS: TableDefinition<'_, u32, &str> = TableDefinition::new("tenants");
-const RUNS: TableDefinition<'_, u64, ()> = TableDefinition::new("ingest_runs");
-
-/// What the engine knows when it is opened.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    /// The seed of the ledger's slots.
-    pub(crate) seed: u64,
-    /// Everything up to here is in the tables and files.
-    pub(crate) position: Position,
-    /// The id that ingest gives next.
-    pub(crate) next_id: u64,
-    /// The sorted files of the ledger.
-    pub(crate) runs: Vec<u64>,
-    /// All tenants by number.
-    pub(crate) tenants: Vec<Tenant>,
-}
+/// All tenants by number.
+pub(crate) const TENANTS: TableDefinition<'_, u32, &str> = TableDefinition::new("tenants");
 
 /// The engine, open.
 #[derive(Debug)]
@@ -67,24 +49,18 @@ impl Engine {
         Ok(disk.list("")?.iter().any(|name| name == FILE))
     }
 
-    /// Makes an empty one, whole or not at all.
-    pub(crate) fn create(disk: &dyn Disk, seed: u64, position: Position) -> Result<(), Error> {
+    /// Makes one that holds what `fill` puts there, whole or not at all.
+    pub(crate) fn create(
+        disk: &dyn Disk,
+        fill: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), Error> {
         let file = disk.create(PREPARING)?;
         let failed = Arc::new(AtomicBool::new(false));
         let backend = Backend { file: Arc::clone(&file), failed: Arc::clone(&failed) };
         let database = open_backend(backend)?;
         let write = || -> Result<(), redb::Error> {
             let transaction = database.begin_write()?;
-            {
-                transaction.open_table(TENANTS)?;
-                transaction.open_table(RUNS)?;
-                let mut state = transaction.open_table(STATE)?;
-                state.insert("format", FORMAT)?;
-                state.insert("ingest_seed", seed)?;
-                state.insert("ingest_next_id", 1)?;
-                state.insert("log_sequence", position.sequence)?;
-                state.insert("log_segment", position.segment)?;
-            }
+            fill(&transaction)?;
             transaction.commit()?;
             Ok(())
         };
@@ -100,52 +76,45 @@ impl Engine {
     }
 
     /// Opens it where its last checkpoint left it.
-    pub(crate) fn open(disk: Arc<dyn Disk>) -> Result<(Self, Known), Error> {
+    pub(crate) fn open(disk: Arc<dyn Disk>) -> Result<Self, Error> {
         let file = disk.open(FILE)?;
-        let opened = guarded(|| {
-            let database = open(file)?;
-            let known = known(&database).map_err(EngineError)??;
-            Ok((database, known))
-        });
-        let (database, known) = opened?;
-        Ok((Self { disk, database: Mutex::new(Some(database)) }, known))
+        let database = guarded(|| open(file))?;
+        Ok(Self { disk, database: Mutex::new(Some(database)) })
     }
 
-    /// Records a checkpoint: durable when this returns.
-    pub(crate) fn checkpoint(
+    /// Reads what the last checkpoint left.
+    pub(crate) fn read<T>(
         &self,
-        position: Position,
-        fresh: &Fresh,
-        runs: &[u64],
-    ) -> Result<(), Error> {
-        self.write(|transaction| {
-            let mut state = transaction.open_table(STATE)?;
-            state.insert("ingest_next_id", fresh.next_id)?;
-            state.insert("log_sequence", position.sequence)?;
-            state.insert("log_segment", position.segment)?;
-            let mut tenants = transaction.open_table(TENANTS)?;
-            for (number, tenant) in (fresh.tenants_from..).zip(&fresh.tenants) {
-                tenants.insert(number, tenant.as_str())?;
-            }
-            replace_runs(transaction, runs)
+        work: impl FnOnce(&ReadTransaction) -> Result<Result<T, Error>, redb::Error>,
+    ) -> Result<T, Error> {
+        guarded(|| {
+            let transaction = self.begin_read()?;
+            work(&transaction).map_err(EngineError)?
         })
     }
 
-    /// Records which sorted files there are: durable when this returns.
-    pub(crate) fn set_runs(&self, runs: &[u64]) -> Result<(), Error> {
-        self.write(|transaction| replace_runs(transaction, runs))
+    /// What the last checkpoint left, for as long as the transaction lives.
+    pub(crate) fn begin_read(&self) -> Result<ReadTransaction, Error> {
+        let mut guard = self.lock();
+        let database = match &mut *guard {
+            Some(database) => database,
+            none => none.insert(open(self.disk.open(FILE)?)?),
+        };
+        let begun = database.begin_read().map_err(redb::Error::from);
+        Ok(begun.map_err(EngineError)?)
     }
 
-    fn write(
+    /// Changes the tables: durable when this returns.
+    pub(crate) fn write(
         &self,
-        change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+        change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), Error> {
         guarded(|| self.write_unguarded(change))
     }
 
     fn write_unguarded(
         &self,
-        change: impl FnOnce(&redb::WriteTransaction) -> Result<(), redb::Error>,
+        change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), Error> {
         let mut guard = self.lock();
         let database = match guard.take() {
@@ -187,17 +156,23 @@ impl Drop for Engine {
     }
 }
 
-fn replace_runs(transaction: &redb::WriteTransaction, numbers: &[u64]) -> Result<(), redb::Error> {
-    let mut table = transaction.open_table(RUNS)?;
-    table.retain(|_, ()| false)?;
-    for &number in numbers {
-        table.insert(number, ())?;
+/// The tenants in the order of their numbers.
+pub(crate) fn read_tenants(
+    transaction: &ReadTransaction,
+) -> Result<Result<Vec<Tenant>, Error>, redb::Error> {
+    let mut tenants = Vec::new();
+    for (row, expected) in transaction.open_table(TENANTS)?.iter()?.zip(0..) {
+        let (number, name) = row?;
+        match name.value().parse() {
+            Ok(tenant) if number.value() == expected => tenants.push(tenant),
+            _ => return Ok(Err(Error::Corrupt(format!("tenant {expected} is missing")))),
+        }
     }
-    Ok(())
+    Ok(Ok(tenants))
 }
 
 /// The engine trusts its own file: of one that is damaged it may panic.
-fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     // What is left half done is dropped: a database within was taken out of its place.
     panic::catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(Error::Corrupt(format!("{FILE} is not what it was"))))
@@ -210,33 +185,6 @@ fn open(file: Arc<dyn File>) -> Result<Database, Error> {
 fn open_backend(backend: Backend) -> Result<Database, Error> {
     let opened = Database::builder().set_cache_size(CACHE).create_with_backend(backend);
     Ok(opened.map_err(EngineError)?)
-}
-
-fn known(database: &Database) -> Result<Result<Known, Error>, redb::Error> {
-    let transaction = database.begin_read()?;
-    let state = transaction.open_table(STATE)?;
-    let number = |name| state.get(name).map(|found| found.map_or(0, |found| found.value()));
-    let format = number("format")?;
-    if format != FORMAT {
-        return Ok(Err(Error::Format { found: format, expected: FORMAT }));
-    }
-    let mut known = Known {
-        seed: number("ingest_seed")?,
-        position: Position { sequence: number("log_sequence")?, segment: number("log_segment")? },
-        next_id: number("ingest_next_id")?,
-        ..Known::default()
-    };
-    for row in transaction.open_table(RUNS)?.iter()? {
-        known.runs.push(row?.0.value());
-    }
-    for (row, expected) in transaction.open_table(TENANTS)?.iter()?.zip(0..) {
-        let (number, name) = row?;
-        match name.value().parse() {
-            Ok(tenant) if number.value() == expected => known.tenants.push(tenant),
-            _ => return Ok(Err(Error::Corrupt(format!("tenant {expected} is missing")))),
-        }
-    }
-    Ok(Ok(known))
 }
 
 /// A file as the engine wants it.

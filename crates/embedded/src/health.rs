@@ -1,6 +1,9 @@
 //! What the threads of the store let the rest of the node know.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use switchboard_core::store::Condition;
 use tokio::sync::watch;
@@ -12,29 +15,47 @@ use crate::log::{Missing, Spare};
 pub(crate) struct Health {
     pub(crate) keys: AtomicU64,
     pub(crate) index_bytes: AtomicU64,
-    /// Whether the last batch that needed a write was refused for want of a segment.
-    refusing: AtomicBool,
     /// Why the store has stopped for good.
     failure: watch::Sender<Option<String>>,
+    gates: Mutex<Vec<Arc<Gate>>>,
+}
+
+/// Whether writes get into one of the logs.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    /// Whether the last batch that needed a write was refused for want of a segment.
+    refusing: AtomicBool,
     spare: Spare,
 }
 
-impl Health {
-    pub(crate) fn new(spare: Spare) -> Self {
-        Self {
-            keys: AtomicU64::new(0),
-            index_bytes: AtomicU64::new(0),
-            refusing: AtomicBool::new(false),
-            failure: watch::Sender::new(None),
-            spare,
-        }
-    }
-
+impl Gate {
     /// A batch was refused, or written.
     pub(crate) fn set_refusing(&self, refusing: bool) {
         if self.refusing.load(Ordering::Relaxed) != refusing {
             self.refusing.store(refusing, Ordering::Relaxed);
         }
+    }
+}
+
+impl Health {
+    pub(crate) fn new() -> Self {
+        Self {
+            keys: AtomicU64::new(0),
+            index_bytes: AtomicU64::new(0),
+            failure: watch::Sender::new(None),
+            gates: Mutex::default(),
+        }
+    }
+
+    /// A gate for a log with this spare segment.
+    pub(crate) fn gate(&self, spare: &Spare) -> Arc<Gate> {
+        let gate = Arc::new(Gate { refusing: AtomicBool::new(false), spare: spare.clone() });
+        self.lock().push(Arc::clone(&gate));
+        gate
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Gate>>> {
+        self.gates.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The store has stopped. Only the first reason counts.
@@ -63,12 +84,13 @@ impl Health {
             return Condition::Failed(why.clone());
         }
         // Room may have come back while nobody wrote.
-        match self.spare.missing() {
-            Some(missing) if self.refusing.load(Ordering::Relaxed) => match missing {
-                Missing::Room(why) => Condition::Full(why),
-                Missing::Error(why) => Condition::Refusing(why),
-            },
-            _ => Condition::Writable,
+        let refusing = |gate: &Arc<Gate>| {
+            gate.refusing.load(Ordering::Relaxed).then(|| gate.spare.missing()).flatten()
+        };
+        match self.lock().iter().find_map(refusing) {
+            Some(Missing::Room(why)) => Condition::Full(why),
+            Some(Missing::Error(why)) => Condition::Refusing(why),
+            None => Condition::Writable,
         }
     }
 }

@@ -5,7 +5,7 @@
 
 mod codec;
 mod slot;
-mod tenants;
+pub(crate) mod tables;
 
 use std::sync::Arc;
 
@@ -14,11 +14,12 @@ use switchboard_core::{
     ingest::{Entry, Receipt},
 };
 
+use self::codec::Group;
 pub(crate) use self::slot::Seed;
-use self::{codec::Group, tenants::Tenants};
 use crate::{
     Error,
     slots::{Index, Pair, Runs},
+    tenants::Tenants,
 };
 
 /// The ledger as the one thread that writes sees it.

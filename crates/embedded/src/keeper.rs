@@ -17,7 +17,7 @@ use crate::{
     disk::Disk,
     engine::Engine,
     health::Health,
-    ingest::Fresh,
+    ingest::{Fresh, tables},
     log::{self, Position},
     slots::Runs,
 };
@@ -80,7 +80,7 @@ impl Keeper {
         let Flush { fresh, position } = flush;
         self.room(fresh.pairs.len() as u64)?;
         let set = self.runs.with(&mut fresh.pairs, fresh.next_id - 1)?;
-        self.engine.checkpoint(*position, fresh, &set.numbers())?;
+        tables::checkpoint(&self.engine, *position, fresh, &set.numbers())?;
         self.runs.publish(set);
         // They are put away: should the rest fail and be tried again, they must not be once more.
         fresh.pairs = Vec::new();
@@ -100,7 +100,7 @@ impl Keeper {
         while let Some(pairs) = self.runs.due() {
             self.room(pairs)?;
             let Some((set, replaced)) = self.runs.merged()? else { break };
-            self.engine.set_runs(&set.numbers())?;
+            tables::set_runs(&self.engine, &set.numbers())?;
             self.runs.publish(set);
             self.runs.remove(&replaced)?;
         }

@@ -5,6 +5,9 @@
 //! log/*.log           the commit log: what every acknowledged write stands in first
 //! ingest/*.run        sorted files of the ledger
 //! presence/log/*.log  the reports of gateways of the last minutes
+//! chat/log/*.log      everything that was said, for ever
+//! chat/names/*.run    sorted files of what senders called their messages
+//! chat/engine.redb    tables: where in the log of chat something stands
 //! engine.redb         tables, and up to which record of the log they and the files hold everything
 //! ```
 //!
@@ -13,6 +16,7 @@
 //! cut. A start reads what was put away, then replays what the log holds beyond it ([`open`]).
 //! Nothing that memory holds is the only copy.
 
+mod chat;
 mod commit;
 pub mod disk;
 mod engine;
@@ -27,21 +31,25 @@ mod power_cut;
 mod presence;
 mod queue;
 mod slots;
+mod tenants;
+mod threads;
 
 use std::{
-    io,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
-    thread::{self, JoinHandle},
     time::Instant,
 };
 
 use switchboard_core::{
-    Code, Millis,
+    Code, Millis, Result,
+    chat::{
+        Acknowledgement, Answer, Chats, ChatsPage, ChatsPlace, ClientMessageId, Draft, InboxPage,
+        Marks, MessagesPage, Name, PhoneNumber, Reach, Registered, Sent, Signals, Steps, User,
+    },
     ingest::{Entry, Recording},
     presence::{Appending, Journal, Reading, Report},
     store::{Observer, Store, Vitals},
@@ -56,6 +64,7 @@ use self::{
     log::{Layout, Spare},
     open::Parts,
     queue::{Batch, Queue},
+    threads::Threads,
 };
 
 /// How a store is laid out and bounded.
@@ -70,6 +79,14 @@ pub struct Options {
     pub flush_keys: usize,
     /// The length of a segment of the reports, in bytes: from 4 KiB. Two are on disk at the least.
     pub reports_segment_bytes: usize,
+    /// The length of a segment of chat's log, in bytes: from 128 KiB. Two are on disk at the least.
+    pub chat_segment_bytes: usize,
+    /// The most memory that chat takes for what senders called their messages, in bytes. Beyond it
+    /// look-ups go to disk.
+    pub chat_memory_bytes: usize,
+    /// After how many messages and receipts they are put into tables. Until then each takes about
+    /// 150 bytes more of memory, and has to be replayed after a crash.
+    pub chat_flush_entries: usize,
     /// The most entries that may wait for their commit.
     pub waiting_entries_max: usize,
     /// A random number, another with each start.
@@ -83,6 +100,9 @@ impl Default for Options {
             ingest_memory_bytes: 1024 * 1024 * 1024,
             flush_keys: 1_000_000,
             reports_segment_bytes: presence::SEGMENT_BYTES,
+            chat_segment_bytes: chat::SEGMENT_BYTES,
+            chat_memory_bytes: 256 * 1024 * 1024,
+            chat_flush_entries: 500_000,
             waiting_entries_max: 1_000_000,
             entropy: 0,
         }
@@ -96,13 +116,14 @@ impl Default for Options {
 pub struct Embedded {
     queue: Arc<Queue>,
     reports: presence::Door,
+    chats: chat::Front,
     health: Arc<Health>,
     disk: Arc<dyn Disk>,
     layout: Layout,
-    spare: Spare,
-    reports_spare: Spare,
+    chat_segment_bytes: usize,
+    spares: Vec<Spare>,
     closing: Arc<AtomicBool>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Threads>,
 }
 
 impl Embedded {
@@ -121,7 +142,7 @@ impl Embedded {
         observer: Arc<dyn Observer>,
     ) -> Result<Self, Error> {
         let Parts { writer, keeper, spare, health } =
-            open::open(Arc::clone(&disk), options, observer)?;
+            open::open(Arc::clone(&disk), options, Arc::clone(&observer))?;
         // All is opened before a thread is started: what can't be opened stays as it is.
         let folder = disk::Folder::open(Arc::clone(&disk), "presence")?;
         let reports_keeper = presence::Keeper::open(
@@ -130,36 +151,53 @@ impl Embedded {
             options.entropy,
             Arc::clone(&health),
         )?;
+        let chats = chat::open(&disk, options, &health, &observer)?;
         let queue = Arc::new(Queue::new(options.waiting_entries_max));
-        let closing = Arc::new(AtomicBool::new(false));
-        let (flushes, taken) = mpsc::sync_channel(1);
-
-        let spawn = |name, run| spawn(name, &health, &queue, run);
-        let prepare = {
-            let spare = spare.clone();
-            spawn("log-prepare", Box::new(move || spare.run()) as Box<dyn FnOnce() + Send>)?
-        };
-        let keep = {
-            let (health, closing) = (Arc::clone(&health), Arc::clone(&closing));
-            let closing = move || closing.load(Ordering::Acquire);
-            spawn("checkpoint", Box::new(move || keeper.run(&taken, &health, closing)))?
-        };
-        let write = {
-            let queue = Arc::clone(&queue);
-            spawn("commit", Box::new(move || writer.run(&queue, &flushes)))?
-        };
-        let reports_spare = reports_keeper.spare();
         let (reports, requests) = presence::Door::new();
-        let prepare_reports = {
-            let spare = reports_spare.clone();
-            spawn("reports-prepare", Box::new(move || spare.run()))?
+        let chat::Parts { writer: chat_writer, keeper: chat_keeper, spare: chat_spare, front } =
+            chats;
+        let spares = vec![spare, reports_keeper.spare(), chat_spare];
+        let closing = Arc::new(AtomicBool::new(false));
+        let has_closed = || {
+            let closing = Arc::clone(&closing);
+            move || closing.load(Ordering::Acquire)
         };
-        let keep_reports = spawn("reports", Box::new(move || reports_keeper.run(&requests)))?;
-        let layout = Layout { segment_bytes: options.segment_bytes, entropy: options.entropy };
+        let mut threads = Threads::new(&health, &queue, &front.queue);
+
         // In the order in which they end.
-        let threads = vec![write, keep, keep_reports, prepare, prepare_reports];
+        let (flushes, taken) = mpsc::sync_channel(1);
+        let (chat_flushes, chat_taken) = mpsc::sync_channel(1);
+        let (waiting, has_failed) = (Arc::clone(&queue), Arc::clone(&health));
+        threads.spawn("commit", move || writer.run(&waiting, &flushes))?;
+        let (waiting, chat_failed) = (Arc::clone(&front.queue), Arc::clone(&health));
+        threads.spawn("chat", move || chat_writer.run(&waiting, &chat_flushes))?;
+        let closed = has_closed();
+        threads.spawn("checkpoint", move || keeper.run(&taken, &has_failed, closed))?;
+        let closed = has_closed();
+        threads.spawn("chat-checkpoint", move || {
+            chat_keeper.run(&chat_taken, &chat_failed, closed);
+        })?;
+        threads.spawn("reports", move || reports_keeper.run(&requests))?;
+        for (name, spare) in ["log-prepare", "reports-prepare", "chat-prepare"].iter().zip(&spares)
+        {
+            let spare = spare.clone();
+            threads.spawn_preparer(name, move || spare.run())?;
+        }
+        let layout = Layout { segment_bytes: options.segment_bytes, entropy: options.entropy };
+        let chat_segment_bytes = options.chat_segment_bytes;
         let threads = Mutex::new(threads);
-        Ok(Self { queue, reports, health, disk, layout, spare, reports_spare, closing, threads })
+        Ok(Self {
+            queue,
+            reports,
+            chats: front,
+            health,
+            disk,
+            layout,
+            chat_segment_bytes,
+            spares,
+            closing,
+            threads,
+        })
     }
 
     /// Records what waits, puts everything away, and ends. Batches that come later are refused.
@@ -167,17 +205,14 @@ impl Embedded {
     /// Blocks for as long as that takes. Closing twice does nothing.
     pub fn close(&self) {
         self.queue.close("the store is closing");
+        self.chats.queue.close("the store is closing");
         self.reports.close();
         self.closing.store(true, Ordering::Release);
-        let threads = std::mem::take(&mut *lock(&self.threads));
-        for (place, thread) in threads.into_iter().enumerate() {
-            if place == 3 {
-                self.spare.stop();
-                self.reports_spare.stop();
-            }
-            // One that panicked has been told of by its guard.
-            let _ = thread.join();
-        }
+        let mut threads = lock(&self.threads);
+        threads.join();
+        // Whoever still wrote may have waited for them.
+        self.spares.iter().for_each(Spare::stop);
+        threads.join_preparers();
     }
 }
 
@@ -222,25 +257,64 @@ impl Journal for Embedded {
 }
 
 /// The journal's answer, or that there is none.
-async fn told<T>(
-    answered: oneshot::Receiver<switchboard_core::Result<T>>,
-) -> switchboard_core::Result<T> {
+async fn told<T>(answered: oneshot::Receiver<Result<T>>) -> Result<T> {
     answered.await.unwrap_or_else(|_| {
         let what = "the store ended before the answer";
         Err(switchboard_core::Error::new(Code::Unavailable, what))
     })
 }
 
+impl Chats for Embedded {
+    fn send(&self, drafts: Vec<Draft>) -> Answer<Vec<Result<Sent>>> {
+        self.chats.send(drafts)
+    }
+
+    fn acknowledge(&self, receipts: Vec<Acknowledgement>) -> Answer<Vec<Result<Marks>>> {
+        self.chats.acknowledge(receipts)
+    }
+
+    fn register(&self, user: User, name: Option<Name>, at: Millis) -> Answer<Registered> {
+        self.chats.register(user, name, at)
+    }
+
+    fn chats(&self, user: User, on: Option<ChatsPlace>, limit: u32) -> Answer<ChatsPage> {
+        self.chats.chats(user, on, limit)
+    }
+
+    fn messages(
+        &self,
+        user: User,
+        peer: PhoneNumber,
+        reach: Reach,
+        limit: u32,
+    ) -> Answer<MessagesPage> {
+        self.chats.messages(user, peer, reach, limit)
+    }
+
+    fn inbox(&self, user: User, after: u64, limit: u32) -> Answer<InboxPage> {
+        self.chats.inbox(user, after, limit)
+    }
+
+    fn trace(&self, sender: User, id: ClientMessageId) -> Answer<Steps> {
+        self.chats.trace(sender, id)
+    }
+
+    fn tell(&self, signals: Arc<dyn Signals>) {
+        self.chats.tell(signals);
+    }
+}
+
 impl Store for Embedded {
     fn vitals(&self) -> Vitals {
         Vitals {
             condition: self.health.condition(),
-            commits_waiting: self.queue.len() as u64,
+            commits_waiting: (self.queue.len() + self.chats.queue.len()) as u64,
             ingest_keys: self.health.keys.load(Ordering::Relaxed),
             ingest_index_bytes: self.health.index_bytes.load(Ordering::Relaxed),
             size_bytes: log::size(&*self.disk, self.layout)
                 + slots::size(&*open::runs_of(&self.disk))
-                + Engine::size(&*self.disk),
+                + Engine::size(&*self.disk)
+                + chat::size(&self.disk, self.chat_segment_bytes),
             free_bytes: self.disk.free_bytes().ok(),
         }
     }
@@ -257,32 +331,6 @@ impl Store for Embedded {
             switchboard_core::Error::new(Code::Unavailable, what)
         })
     }
-}
-
-/// Starts a thread that the store can't do without: its panic is the store's failure.
-fn spawn(
-    name: &'static str,
-    health: &Arc<Health>,
-    queue: &Arc<Queue>,
-    run: impl FnOnce() + Send + 'static,
-) -> io::Result<JoinHandle<()>> {
-    struct Guard(&'static str, Arc<Health>, Arc<Queue>);
-    impl Drop for Guard {
-        fn drop(&mut self) {
-            let Self(name, health, queue) = self;
-            if thread::panicking() {
-                health.fail(&format!("the thread {name} panicked"));
-                // Who waits is answered: the other end of his answer is dropped.
-                queue.close(commit::FAILED);
-                drop(queue.take(Vec::new()));
-            }
-        }
-    }
-    let guard = Guard(name, Arc::clone(health), Arc::clone(queue));
-    thread::Builder::new().name(name.to_owned()).spawn(move || {
-        let _guard = guard;
-        run();
-    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

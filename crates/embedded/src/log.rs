@@ -4,6 +4,7 @@
 //! batches, is one write, and is durable before the next one is written. That is what lets recovery
 //! tell a torn tail from corruption (`log/recover.rs`).
 
+mod archive;
 mod prepare;
 mod record;
 mod recover;
@@ -18,7 +19,10 @@ use self::{
 };
 use crate::{Error, disk::Disk};
 
-pub(crate) use self::prepare::{Missing, Spare};
+pub(crate) use self::{
+    archive::Archive,
+    prepare::{Missing, Spare},
+};
 
 /// The room for a record that is kept from one to the next, in bytes.
 const RECORD_KEPT: usize = 64 * 1024;
@@ -30,6 +34,26 @@ pub(crate) struct Position {
     pub(crate) sequence: u64,
     /// No record behind this one stands in a segment with a smaller number.
     pub(crate) segment: u64,
+}
+
+/// Where bytes stand in the log: the number of a segment in the upper half, and the byte within it.
+/// Later bytes have greater ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Location(pub(crate) u64);
+
+impl Location {
+    fn new(segment: u64, offset: usize) -> Self {
+        // A segment is far shorter than 4 GiB, and there are far fewer than 2^31.
+        Self(segment << 32 | offset as u64 & 0xffff_ffff)
+    }
+
+    fn segment(self) -> u64 {
+        self.0 >> 32
+    }
+
+    fn offset(self) -> u64 {
+        self.0 & 0xffff_ffff
+    }
 }
 
 /// The log, open for writing. There is one writer.
@@ -98,7 +122,7 @@ pub(crate) fn holds_records(disk: &dyn Disk) -> Result<bool, Error> {
     if any {
         return Ok(true);
     }
-    recover::read(disk, Position { sequence: 0, segment: 1 }, |_, _| {
+    recover::read(disk, Position { sequence: 0, segment: 1 }, |_, _, _| {
         any = true;
         Ok(())
     })?;
@@ -106,13 +130,13 @@ pub(crate) fn holds_records(disk: &dyn Disk) -> Result<bool, Error> {
 }
 
 impl Log {
-    /// Reads what stands behind `from` (`apply` gets each record's payload, in order) and opens the
-    /// log for writing. Returns how many bytes of a torn tail were cleared, too.
+    /// Reads what stands behind `from` (`apply` gets each record's payload, in order, and where it
+    /// stands) and opens the log for writing. Returns how many bytes of a torn tail were cleared, too.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         layout: Layout,
         from: Position,
-        apply: impl FnMut(Position, &[u8]) -> Result<(), Error>,
+        apply: impl FnMut(Position, Location, &[u8]) -> Result<(), Error>,
     ) -> Result<(Self, u64), Error> {
         let found = recover::read(&*disk, from, apply)?;
         for &number in &found.unused {
@@ -133,6 +157,16 @@ impl Log {
     /// What prepares the next segment: to be driven by a thread of its own.
     pub(crate) fn spare(&self) -> Spare {
         self.preparer.spare(Arc::clone(&self.disk))
+    }
+
+    /// Whether a payload of this length can be appended without going on to the next segment.
+    pub(crate) fn fits(&self, payload: usize) -> bool {
+        payload <= self.segment.room()
+    }
+
+    /// Where the payload of the next record will stand, if it goes into this segment.
+    pub(crate) fn next_payload(&self) -> Location {
+        Location::new(self.segment.header.number, self.segment.end + RECORD_HEADER)
     }
 
     /// Whether a payload of this length can be appended now: reserves the room for it, going on to

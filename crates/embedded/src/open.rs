@@ -10,7 +10,7 @@ use crate::{
     disk::{Disk, Folder},
     engine::Engine,
     health::Health,
-    ingest::{Ledger, Seed},
+    ingest::{Ledger, Seed, tables},
     keeper::Keeper,
     log::{self, Layout, Log, Position, Spare},
     slots::Runs,
@@ -39,7 +39,8 @@ pub(crate) fn open(
     if !Engine::exists(&*disk)? {
         create(&disk, layout)?;
     }
-    let (engine, known) = Engine::open(Arc::clone(&disk))?;
+    let engine = Engine::open(Arc::clone(&disk))?;
+    let known = tables::known(&engine)?;
     // Of the bound, a quarter is for the filters of the sorted files, once they are needed.
     let filter_bytes = options.ingest_memory_bytes / 4;
     let flushed_id = known.next_id - 1;
@@ -57,7 +58,9 @@ pub(crate) fn open(
 
     let began = Instant::now();
     let (log, torn_bytes) =
-        Log::open(Arc::clone(&disk), layout, known.position, |_, payload| ledger.replay(payload))?;
+        Log::open(Arc::clone(&disk), layout, known.position, |_, _, payload| {
+            ledger.replay(payload)
+        })?;
     // Only now: a directory that can't be opened stays as it is.
     runs.remove_unknown()?;
     observer.recovered("replay", began.elapsed());
@@ -69,10 +72,11 @@ pub(crate) fn open(
     );
 
     let spare = log.spare();
-    let health = Arc::new(Health::new(spare.clone()));
+    let health = Arc::new(Health::new());
     let writer = Writer {
         log,
         ledger,
+        gate: health.gate(&spare),
         health: Arc::clone(&health),
         observer: Arc::clone(&observer),
         payload_max: layout.payload_max(),
@@ -97,5 +101,5 @@ fn create(disk: &Arc<dyn Disk>, layout: Layout) -> Result<(), Error> {
     }
     Folder::open(Arc::clone(disk), INGEST)?;
     log::create(&**disk, layout)?;
-    Engine::create(&**disk, layout.seed(), Position { sequence: 0, segment: 1 })
+    tables::create(&**disk, layout.seed(), Position { sequence: 0, segment: 1 })
 }

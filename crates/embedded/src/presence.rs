@@ -134,7 +134,7 @@ impl Keeper {
         let from = log::oldest(&*disk)?;
         let mut segments: VecDeque<Segment> = VecDeque::new();
         let mut pieces = Pieces::default();
-        let (log, torn_bytes) = Log::open(Arc::clone(&disk), layout, from, |place, payload| {
+        let (log, torn_bytes) = Log::open(Arc::clone(&disk), layout, from, |place, _, payload| {
             let newest = pieces.read(payload, drop).ok_or_else(|| corrupt(place.sequence))?;
             note(&mut segments, place, newest);
             Ok(())

@@ -12,28 +12,48 @@ use switchboard_core::{
 };
 use tokio::sync::oneshot;
 
-/// Where the receipts of a batch go, or why there are none.
-pub(crate) type Answer = oneshot::Sender<Result<Vec<Receipt>>>;
+/// Where an answer goes, or why there is none.
+pub(crate) type Answer<T> = oneshot::Sender<Result<T>>;
+
+/// What waits, and who waits for it.
+pub(crate) trait Waiting: Sized {
+    /// How many entries it holds.
+    fn entries(&self) -> usize;
+
+    /// Answers that it is not done.
+    fn refuse(self, error: Error);
+}
 
 /// A batch that waits to be recorded, and who waits for it.
 #[derive(Debug)]
 pub(crate) struct Batch {
     pub(crate) entries: Vec<Entry>,
-    pub(crate) answer: Answer,
+    pub(crate) answer: Answer<Vec<Receipt>>,
     pub(crate) arrived: Instant,
+}
+
+impl Waiting for Batch {
+    fn entries(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn refuse(self, error: Error) {
+        // Nobody may be waiting any more.
+        let _ = self.answer.send(Err(error));
+    }
 }
 
 /// Batches in the order in which they came.
 #[derive(Debug)]
-pub(crate) struct Queue {
-    state: Mutex<State>,
+pub(crate) struct Queue<W = Batch> {
+    state: Mutex<State<W>>,
     arrived: Condvar,
     entries_max: usize,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    batches: Vec<Batch>,
+#[derive(Debug)]
+struct State<W> {
+    batches: Vec<W>,
     entries: usize,
     /// Why nothing is taken any more.
     closed: Option<&'static str>,
@@ -41,18 +61,19 @@ struct State {
     asleep: bool,
 }
 
-impl Queue {
+impl<W: Waiting> Queue<W> {
     /// An empty queue that holds at most so many entries.
     pub(crate) fn new(entries_max: usize) -> Self {
-        Self { state: Mutex::default(), arrived: Condvar::new(), entries_max }
+        let state = State { batches: Vec::new(), entries: 0, closed: None, asleep: false };
+        Self { state: Mutex::new(state), arrived: Condvar::new(), entries_max }
     }
 
     /// Appends a batch, or answers it at once with why not.
-    pub(crate) fn push(&self, batch: Batch) {
+    pub(crate) fn push(&self, batch: W) {
         let mut state = self.lock();
         let refused = match state.closed {
             Some(why) => Some(Error::new(Code::Unavailable, why)),
-            None if self.entries_max < state.entries + batch.entries.len() => Some(Error::new(
+            None if self.entries_max < state.entries + batch.entries() => Some(Error::new(
                 Code::TooManyRequests,
                 "too many entries wait to be recorded: try again later",
             )),
@@ -60,11 +81,10 @@ impl Queue {
         };
         if let Some(refused) = refused {
             drop(state);
-            // Nobody may be waiting any more.
-            let _ = batch.answer.send(Err(refused));
+            batch.refuse(refused);
             return;
         }
-        state.entries += batch.entries.len();
+        state.entries += batch.entries();
         state.batches.push(batch);
         let wake = mem::take(&mut state.asleep);
         drop(state);
@@ -75,7 +95,7 @@ impl Queue {
 
     /// Takes all that waits, in order; sleeps until there is something. None once the queue is
     /// closed and empty. `spare` is an empty vector to go on with.
-    pub(crate) fn take(&self, spare: Vec<Batch>) -> Option<Vec<Batch>> {
+    pub(crate) fn take(&self, spare: Vec<W>) -> Option<Vec<W>> {
         let mut state = self.lock();
         while state.batches.is_empty() {
             if state.closed.is_some() {
@@ -102,7 +122,7 @@ impl Queue {
         self.lock().batches.len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, State<W>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

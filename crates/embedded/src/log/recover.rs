@@ -9,8 +9,8 @@
 use std::io;
 
 use super::{
-    Position,
-    record::{self, ALIGN, SEGMENT_HEADER},
+    Location, Position,
+    record::{self, ALIGN, RECORD_HEADER, SEGMENT_HEADER},
     segment::{self, FOLDER, Segment},
 };
 use crate::{Error, disk::Disk};
@@ -41,12 +41,13 @@ pub(super) struct Found {
 pub(super) fn read(
     disk: &dyn Disk,
     from: Position,
-    mut apply: impl FnMut(Position, &[u8]) -> Result<(), Error>,
+    mut apply: impl FnMut(Position, Location, &[u8]) -> Result<(), Error>,
 ) -> Result<Found, Error> {
     let mut reader = Reader { from, next: None, end: None, bad: None, unused: Vec::new() };
     let numbers = numbers(disk)?;
     check_complete(&numbers, from)?;
-    for number in numbers {
+    // What stands before the position is not needed, and of a log that is never cut it is very much.
+    for number in numbers.into_iter().filter(|&number| from.segment <= number) {
         let (segment, bytes) = Segment::open(disk, number)?.map_err(Error::Corrupt)?;
         reader.segment(segment, bytes, &mut apply)?;
     }
@@ -104,7 +105,7 @@ impl Reader {
         &mut self,
         mut segment: Segment,
         bytes: Vec<u8>,
-        apply: &mut impl FnMut(Position, &[u8]) -> Result<(), Error>,
+        apply: &mut impl FnMut(Position, Location, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let (number, salt) = (segment.header.number, segment.header.salt);
         let begun = bytes[SEGMENT_HEADER..].iter().any(|&byte| byte != 0);
@@ -118,7 +119,8 @@ impl Reader {
         while let Some((sequence, payload)) = record::open(rest(&bytes, segment.end), salt) {
             self.check(number, segment.end, sequence)?;
             if self.from.sequence < sequence {
-                apply(Position { sequence, segment: number }, payload)?;
+                let payload_at = Location::new(number, segment.end + RECORD_HEADER);
+                apply(Position { sequence, segment: number }, payload_at, payload)?;
             }
             self.next = Some(sequence + 1);
             segment.end += record::record_len(payload.len());

@@ -1,0 +1,132 @@
+//! Checkpoints: what the log holds, put where it is found.
+//!
+//! The order is what makes a crash harmless at any point: first the sorted file is durable, then
+//! the tables say that it counts and up to which record, then readers go over to them. The log stays.
+
+use std::{
+    sync::{Arc, mpsc::Receiver},
+    thread,
+    time::{Duration, Instant},
+};
+
+use switchboard_core::store::Observer;
+
+use super::{
+    reader::Shared,
+    recent::Generation,
+    tables::{self, State, Tables},
+    writer::Fresh,
+};
+use crate::{Error, disk::Disk, engine::Engine, health::Health, log::Position, slots::Runs};
+
+/// How long after a full disk a checkpoint is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How much room must be free beyond what a checkpoint writes, in bytes: the engine should never be
+/// the one to meet the end of the disk.
+const SLACK: u64 = 16 * 1024 * 1024;
+
+/// What an entry takes at most in the tables and files, pages that are written anew included, in
+/// bytes. An estimate: each list of a chat that was touched once is a page.
+const ENTRY_BYTES: u64 = 1024;
+
+/// What is to be put away: everything up to a position of the log.
+#[derive(Debug)]
+pub(crate) struct Flush {
+    pub(super) generation: Arc<Generation>,
+    pub(super) fresh: Fresh,
+    pub(super) position: Position,
+    /// Where the last message stands.
+    pub(super) last: u64,
+}
+
+/// Puts away what the writer hands over.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) engine: Engine,
+    pub(super) runs: Arc<Runs>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) observer: Arc<dyn Observer>,
+}
+
+impl Keeper {
+    /// Serves the writer until it is gone.
+    pub(crate) fn run(
+        &self,
+        flushes: &Receiver<Flush>,
+        health: &Health,
+        closing: impl Fn() -> bool,
+    ) {
+        for mut flush in flushes {
+            let mut told = false;
+            while let Err(error) = self.checkpoint(&mut flush) {
+                if !error.is_full() {
+                    health.fail(&format!("a checkpoint of chats failed: {}", error.chain()));
+                    return;
+                }
+                if !told {
+                    tracing::warn!(error = %error.chain(), "no room for a checkpoint of chats");
+                    told = true;
+                }
+                if closing() {
+                    return;
+                }
+                thread::sleep(RETRY);
+            }
+        }
+    }
+
+    /// Puts everything up to a position where it belongs, and merges what is due.
+    pub(crate) fn checkpoint(&self, flush: &mut Flush) -> Result<(), Error> {
+        let began = Instant::now();
+        let Flush { generation, fresh, position, last } = flush;
+        self.room(generation.entries as u64 * ENTRY_BYTES)?;
+        let set = self.runs.with(&mut fresh.pairs, *last)?;
+        let numbers = set.numbers();
+        let state = State {
+            position: *position,
+            sent: fresh.sent,
+            last: *last,
+            runs: &numbers,
+            tenants_from: fresh.tenants_from,
+            tenants: &fresh.tenants,
+        };
+        tables::checkpoint(&self.engine, generation, &state)?;
+        self.runs.publish(set);
+        // They are put away: should the rest fail and be tried again, they must not be once more.
+        fresh.pairs = Vec::new();
+        self.shared.flushed(Tables::open(&self.engine)?);
+        self.observer.checkpointed(began.elapsed());
+        match self.merge() {
+            // Everything is where it belongs; the next checkpoint merges.
+            Err(error) if error.is_full() => {
+                tracing::warn!(error = %error.chain(), "no room to merge files of chats");
+                Ok(())
+            }
+            merged => merged,
+        }
+    }
+
+    fn merge(&self) -> Result<(), Error> {
+        while let Some(pairs) = self.runs.due() {
+            self.room(2 * 16 * pairs)?;
+            let Some((set, replaced)) = self.runs.merged()? else { break };
+            tables::set_runs(&self.engine, &set.numbers())?;
+            self.runs.publish(set);
+            self.runs.remove(&replaced)?;
+        }
+        Ok(())
+    }
+
+    /// A full disk is met here, before anything is written.
+    fn room(&self, bytes: u64) -> Result<(), Error> {
+        let needed = bytes + SLACK;
+        let free = self.disk.free_bytes()?;
+        if free < needed {
+            let why = format!("{needed} bytes are needed for a checkpoint, {free} are free");
+            return Err(std::io::Error::new(std::io::ErrorKind::StorageFull, why).into());
+        }
+        Ok(())
+    }
+}

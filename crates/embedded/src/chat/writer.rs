@@ -1,0 +1,160 @@
+//! The one that writes: takes all that waits, decides it, makes it durable with one sync, lets it be
+//! read, signals and answers it.
+//!
+//! Everything is decided here, between one sync and the next, in the order in which it came; so
+//! there is no lock to hold over a sync, and a repeat of what is being written finds it.
+
+mod decide;
+mod group;
+
+use std::{
+    mem,
+    sync::{Arc, Mutex, PoisonError, mpsc::SyncSender},
+};
+
+use switchboard_core::{Code, chat::Signals, store::Observer};
+
+pub(super) use self::group::Group;
+use super::{
+    heads::Heads,
+    keeper::Flush,
+    names::Names,
+    reader::Shared,
+    work::{Task, Work},
+};
+use crate::{
+    Error,
+    commit::FAILED,
+    health::{Gate, Health},
+    log::Log,
+    queue::{Queue, Waiting as _},
+    slots::Pair,
+    tenants::Tenants,
+};
+
+/// Who is told what happens.
+pub(super) type Listener = Mutex<Option<Arc<dyn Signals>>>;
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(super) log: Log,
+    pub(super) tenants: Tenants,
+    pub(super) names: Names,
+    pub(super) heads: Heads,
+    pub(super) shared: Arc<Shared>,
+    pub(super) listener: Arc<Listener>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) health: Arc<Health>,
+    pub(super) observer: Arc<dyn Observer>,
+    /// The longest payload of one record, in bytes.
+    pub(super) payload_max: usize,
+    /// After how many entries they are handed to the keeper.
+    pub(super) flush_entries: usize,
+    pub(super) group: Group,
+    pub(super) fresh: Fresh,
+}
+
+/// What the sorted files and the tables do not have yet, beside the current generation.
+#[derive(Debug, Default)]
+pub(super) struct Fresh {
+    pub(super) pairs: Vec<Pair>,
+    pub(super) tenants: Vec<switchboard_core::Tenant>,
+    pub(super) tenants_from: u32,
+    /// Messages ever sent.
+    pub(super) sent: u64,
+}
+
+impl Writer {
+    /// Serves the queue until it is closed and empty, or the store fails. Then the rest is handed to
+    /// the keeper.
+    pub(crate) fn run(mut self, queue: &Queue<Work>, flushes: &SyncSender<Flush>) {
+        let mut works = Vec::new();
+        while let Some(taken) = queue.take(mem::take(&mut works)) {
+            works = taken;
+            if self.health.has_failed() {
+                // Another thread's failure, told already.
+                self.end(queue, works);
+                return;
+            }
+            if let Err(error) = self.commit(&mut works) {
+                self.health.fail(&format!("chat: {}", error.chain()));
+                self.end(queue, works);
+                return;
+            }
+            let recent = self.shared.read().recent.current.entries;
+            // A keeper that is far behind is waited for, so that memory stays bounded.
+            if self.flush_entries <= recent
+                && (4 * self.flush_entries <= recent
+                    || self.shared.read().recent.flushing.is_none())
+            {
+                self.hand_over(flushes);
+            }
+        }
+        if 0 < self.shared.read().recent.current.entries {
+            self.hand_over(flushes);
+        }
+    }
+
+    /// Does what waits, durably, and answers it. An error is the end of the store.
+    pub(crate) fn commit(&mut self, works: &mut Vec<Work>) -> Result<(), Error> {
+        for work in works.drain(..) {
+            self.group.begin_work(work.arrived);
+            self.decide(work.task)?;
+        }
+        self.end_group()?;
+        self.heads.tidy();
+        Ok(())
+    }
+
+    fn decide(&mut self, task: Task) -> Result<(), Error> {
+        match task {
+            Task::Send { drafts, answer } => self.send(drafts, answer),
+            Task::Acknowledge { receipts, answer } => self.acknowledge(receipts, answer),
+            Task::Register { user, name, at, answer } => self.register(&user, name, at, answer),
+            Task::Trace { sender, id, answer } => self.trace(&sender, &id, answer),
+        }
+    }
+
+    /// Everything that the tables do not have yet goes to the keeper. Nothing may be under way.
+    fn hand_over(&mut self, flushes: &SyncSender<Flush>) {
+        if let Some(flush) = self.flush() {
+            // A keeper that is gone has told why.
+            let _ = flushes.send(flush);
+        }
+    }
+
+    /// Everything that the tables do not have yet. Waits for the keeper to be done with the last;
+    /// none when it has failed.
+    pub(crate) fn flush(&mut self) -> Option<Flush> {
+        let position = self.log.position();
+        let mut state = self.shared.change_when_flushed(|| self.health.has_failed())?;
+        let fresh = self.fresh.take(self.tenants.count());
+        let generation = Arc::new(mem::take(&mut state.recent.current));
+        state.recent.flushing = Some(Arc::clone(&generation));
+        Some(Flush { generation, fresh, position, last: state.last })
+    }
+
+    /// Tells everybody who waits that the store has failed, and lets nobody wait any more.
+    fn end(&mut self, queue: &Queue<Work>, works: Vec<Work>) {
+        queue.close(FAILED);
+        let unavailable = || switchboard_core::Error::new(Code::Unavailable, FAILED);
+        for answered in self.group.take_answers() {
+            answered.fail(unavailable());
+        }
+        for work in works.into_iter().chain(queue.take(Vec::new()).unwrap_or_default()) {
+            work.refuse(unavailable());
+        }
+    }
+
+    fn listener(&self) -> Option<Arc<dyn Signals>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Fresh {
+    /// Hands over what there is.
+    fn take(&mut self, tenants: u32) -> Self {
+        let next = Self { tenants_from: tenants, sent: self.sent, ..Self::default() };
+        mem::replace(self, next)
+    }
+}
