@@ -16,7 +16,7 @@ mod user;
 use std::{fmt, pin::Pin, sync::Arc};
 
 pub use self::{
-    cursor::{ChatsPlace, Cursor},
+    cursor::{ChatsPlace, Cursor, Written},
     inbox::{Entry, Happening, InboxPage},
     message::{ClientMessageId, Draft, Message, MessageStatus, Sent, TEXT_CHARS_MAX, Text},
     phone::PhoneNumber,

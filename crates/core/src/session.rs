@@ -7,7 +7,7 @@ mod input;
 mod output;
 
 pub use self::{
-    input::{Input, Request},
+    input::{ChatRequest, Input, Request},
     output::{Output, Reason, Reply},
 };
 use crate::{
@@ -190,10 +190,10 @@ impl Session {
                     refuse(request_id, Error::new(Code::InvalidRequest, what), out);
                 }
             }
-            Request::Hello { tenant, client } => match self.phase {
+            Request::Hello { tenant, client, cursor, traceparent } => match self.phase {
                 Phase::Greeting => {
                     self.phase = Phase::Admitting;
-                    out(Output::Admit { tenant, client });
+                    out(Output::Admit { tenant, client, cursor, traceparent });
                 }
                 _ => refuse(0, Error::new(Code::Conflict, "hello was said already"), out),
             },
@@ -207,7 +207,20 @@ impl Session {
                     Err(error) => refuse(request_id, error, out),
                 }
             }
+            Request::Chat { request_id, request } if self.is_joined() => {
+                // A hint is not answered, so it is nothing that waits for an answer.
+                let answered = !matches!(request, ChatRequest::Typing { .. });
+                let admitted = if answered { self.admit_request(rules) } else { Ok(()) };
+                match admitted {
+                    Ok(()) => {
+                        self.in_flight += u32::from(answered);
+                        out(Output::Chat { request_id, request });
+                    }
+                    Err(error) => refuse(request_id, error, out),
+                }
+            }
             Request::Pong { .. } => refuse(0, hello_first(), out),
+            Request::Chat { request_id, .. } => refuse(request_id, hello_first(), out),
             Request::Ingest { request_id, .. } => refuse(request_id, hello_first(), out),
             Request::Unknown { number } => {
                 let what = format!("this node knows no frame of the number {number}");

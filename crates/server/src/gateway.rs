@@ -35,7 +35,7 @@ use self::{
 };
 pub(crate) use self::{
     scratch::{Scratch, Scratches},
-    seat::{Outgoing, Seat, Transport},
+    seat::{FULL, Outgoing, Seat, Transport},
 };
 use crate::{caller::Caller, node::Node, presence::Reports};
 
@@ -88,9 +88,19 @@ impl Gateway {
 
     /// Lets a client in, if it may: its place and the number of its session.
     fn admit(&self, caller: Caller, tenant: &str, client: &str) -> Result<(Place, u64)> {
-        let (tenant, client) = (caller.tenant(tenant)?, ClientId::new(client)?);
+        let (tenant, client) = (caller.tenant(tenant)?, self.name(client)?);
         let place = self.registry.join(tenant, client)?;
         Ok((place, 1 + self.sessions.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// A client by its id. A phone number is one client, however it is written.
+    fn name(&self, client: &str) -> Result<ClientId> {
+        if client.starts_with('+')
+            && let Ok(phone) = self.node.phone(client)
+        {
+            return ClientId::new(&phone.to_string());
+        }
+        ClientId::new(client)
     }
 
     /// Notes what a session knows of its client, for the next report.

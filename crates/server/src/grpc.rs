@@ -1,5 +1,6 @@
 //! gRPC: the services of the wire, reflection and health.
 
+mod chat;
 mod gateway;
 mod ingest;
 mod presence;
@@ -14,7 +15,10 @@ use hyper::body::Incoming;
 use switchboard_core::store::Condition;
 use switchboard_proto::{
     tenten::interview::status_reader_server::StatusReaderServer as FixedReaderServer,
-    v1::{report_service_server::ReportServiceServer, status_reader_server::StatusReaderServer},
+    v1::{
+        chat_service_server::ChatServiceServer, report_service_server::ReportServiceServer,
+        status_reader_server::StatusReaderServer,
+    },
 };
 use tokio::time;
 use tokio_util::sync::CancellationToken;
@@ -22,16 +26,17 @@ use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::util::MapResponseLayer;
 
-pub(crate) use self::presence::tally;
-use self::{ingest::Ingest, presence::Presence, until::Until};
+use self::{chat::Chat, ingest::Ingest, presence::Presence, until::Until};
+pub(crate) use self::{chat::presence as chat_presence, presence::tally};
 use crate::{gateway::Gateway, node::Node, presence::Tally, status};
 
 /// How often the health service looks at the store.
 const HEALTH: Duration = Duration::from_millis(250);
 
 /// The services whose health is told, beside the node as a whole (the empty name).
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     "",
+    "switchboard.v1.ChatService",
     "switchboard.v1.GatewayService",
     "switchboard.v1.IngestService",
     "switchboard.v1.ReportService",
@@ -118,7 +123,7 @@ pub(crate) enum Answer {
 }
 
 /// The routes of the other services, and what keeps the health of all up to date.
-pub(crate) fn routes(node: &Node, tally: Option<Arc<Tally>>) -> (Router, Health) {
+pub(crate) fn routes(node: &Node, tally: Option<Arc<Tally>>, api: bool) -> (Router, Health) {
     let (reporter, health) = tonic_health::server::health_reporter();
     // Not `Routes::default()`: unknown paths are answered by the one fallback of the node.
     let mut routes = Routes::from(Router::new());
@@ -138,9 +143,15 @@ pub(crate) fn routes(node: &Node, tally: Option<Arc<Tally>>) -> (Router, Health)
     let endless = MapResponseLayer::new(move |response: Response<Body>| {
         response.map(|body| Body::new(Until::new(body, draining.clone())))
     });
+    let chat = api.then(|| {
+        let chat = ChatServiceServer::new(Chat::new(node, tally.clone()));
+        let service = chat.max_decoding_message_size(node.limits.body_bytes_max);
+        Routes::from(Router::new()).add_service(service)
+    });
     let presence = Presence::new(node, tally);
     let limit = node.limits.report_bytes_max;
-    let presence = Routes::from(Router::new())
+    let presence = chat
+        .unwrap_or_else(|| Routes::from(Router::new()))
         .add_service(StatusReaderServer::new(presence.clone()))
         .add_service(FixedReaderServer::new(presence.clone()))
         .add_service(ReportServiceServer::new(presence).max_decoding_message_size(limit))

@@ -1,6 +1,7 @@
 //! REST, its description, and what is told of errors.
 
 mod body;
+mod chat;
 pub(crate) mod connect;
 mod ingest;
 mod openapi;
@@ -21,9 +22,13 @@ use crate::{node::Node, presence::Tally};
 
 /// All routes of REST.
 pub(crate) fn routes(node: &Node, tally: Option<Arc<Tally>>, api: bool) -> Router {
-    let ingest = if api { ingest::routes(node) } else { Router::new() };
+    let api = if api {
+        ingest::routes(node).merge(chat::routes(node, tally.clone()))
+    } else {
+        Router::new()
+    };
     Router::new()
-        .merge(ingest)
+        .merge(api)
         .merge(presence::routes(node, tally))
         .merge(openapi::routes())
         .fallback(not_found)

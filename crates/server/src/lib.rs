@@ -7,6 +7,7 @@
 
 mod accept;
 mod caller;
+mod chat;
 mod connection;
 mod door;
 mod gateway;

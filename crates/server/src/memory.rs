@@ -43,8 +43,7 @@ impl Reports for Nowhere {
 impl Memory {
     /// A gateway on these ports.
     pub fn new(ports: Ports, metrics: Arc<Metrics>, limits: Limits) -> Self {
-        let (origins, draining) = (Arc::new([]), CancellationToken::new());
-        let node = Node { ports, metrics, limits, origins, draining };
+        let node = Node::new(ports, metrics, limits);
         let id = GatewayId(RandomState::new().hash_one(0));
         Self(Gateway::new(&node, id, Arc::new(Nowhere)))
     }
@@ -83,6 +82,7 @@ impl<C: FnMut(&[u8], &mut Vec<u8>) + Unpin> Future for Session<C> {
             let out = &mut scratch.out;
             let mut came = Vec::new();
             seat.poll(context, out);
+            seat.deliver(context, out);
             // The client speaks first.
             while !std::mem::replace(begun, true) || !out.is_empty() {
                 client(out, &mut came);
@@ -95,6 +95,7 @@ impl<C: FnMut(&[u8], &mut Vec<u8>) + Unpin> Future for Session<C> {
                 came.clear();
                 seat.submit();
                 seat.poll(context, out);
+                seat.deliver(context, out);
             }
         });
         if seat.over().is_some() { Poll::Ready(()) } else { Poll::Pending }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use switchboard_core::{
     Error, Millis, Result, Tenant,
+    chat::{Chats, Signals},
     ingest::{self, Entry, Ledger, Receipt, Recording},
     presence::Journal,
     store::Store,
@@ -11,13 +12,19 @@ use switchboard_core::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{limits::Limits, telemetry::Metrics};
+use crate::{
+    chat::{Hub, Numbers},
+    limits::Limits,
+    telemetry::Metrics,
+};
 
 /// The ports of a node, chosen once when it starts.
 #[derive(Clone, Debug)]
 pub struct Ports {
     /// Where keys are recorded.
     pub ledger: Arc<dyn Ledger>,
+    /// Where conversations are kept.
+    pub chats: Arc<dyn Chats>,
     /// Where the reports of gateways are kept.
     pub journal: Arc<dyn Journal>,
     /// How the store is that is behind the ports.
@@ -32,6 +39,10 @@ pub(crate) struct Node {
     pub(crate) ports: Ports,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
+    /// Who follows which inbox here.
+    pub(crate) hub: Arc<Hub>,
+    /// Phone numbers that were judged before.
+    pub(crate) numbers: Arc<Numbers>,
     /// Whose pages may open sessions, beside those of the node itself.
     pub(crate) origins: Arc<[String]>,
     /// Cancelled when the node drains: long answers then come to their end.
@@ -51,6 +62,14 @@ pub(crate) struct Ingested {
 }
 
 impl Node {
+    /// A node on these ports. What happens in chats is told to those who follow here.
+    pub(crate) fn new(ports: Ports, metrics: Arc<Metrics>, limits: Limits) -> Self {
+        let (hub, numbers) = (Hub::new(&metrics), Arc::new(Numbers::new()));
+        ports.chats.tell(Arc::clone(&hub) as Arc<dyn Signals>);
+        let (origins, draining) = (Arc::new([]), CancellationToken::new());
+        Self { ports, metrics, limits, hub, numbers, origins, draining }
+    }
+
     /// Hands entries to the ledger; they have their place when this returns.
     pub(crate) fn start_ingest(&self, entries: Vec<Entry>) -> Ingesting {
         let at = self.ports.clock.now();

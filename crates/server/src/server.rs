@@ -70,13 +70,7 @@ impl std::error::Error for Stopped {}
 impl Server {
     /// A node on these ports and sockets.
     pub fn new(ports: Ports, metrics: Arc<Metrics>, limits: Limits, listeners: Listeners) -> Self {
-        let node = Node {
-            ports,
-            metrics,
-            limits,
-            origins: Arc::new([]),
-            draining: CancellationToken::new(),
-        };
+        let node = Node::new(ports, metrics, limits);
         Self { node, listeners, roles: Roles::ALL, status: None, metrics_per_tenant: false }
     }
 
@@ -133,7 +127,7 @@ impl Server {
         let sink = sink.filter(|_| roles.gateway);
         let gateway = sink.map(|sink| gateway(&node, sink, &background, &reports));
 
-        let (grpc, health) = grpc::routes(&node, tally.clone());
+        let (grpc, health) = grpc::routes(&node, tally.clone(), roles.api);
         let mut routes = http::routes(&node, tally.clone(), roles.api).merge(grpc);
         if let Some(gateway) = &gateway {
             routes = routes.merge(http::connect::routes(gateway, &sessions));

@@ -31,7 +31,7 @@ use tokio_tungstenite::{
 
 use crate::{
     caller::Caller,
-    gateway::{Gateway, Outgoing, Scratch, Seat, Transport},
+    gateway::{FULL, Gateway, Outgoing, Scratch, Seat, Transport},
     wire::{self, json::ClientFrame},
 };
 
@@ -58,6 +58,18 @@ impl Encoding {
             Self::Json => "switchboard.v1.json",
         }
     }
+}
+
+/// What the handshake says of a client.
+#[derive(Debug)]
+pub(crate) struct Greeting {
+    pub(crate) caller: Caller,
+    /// That of the path.
+    pub(crate) tenant: Tenant,
+    /// That of the query, which is its hello.
+    pub(crate) client: Option<String>,
+    /// From where on it follows its inbox.
+    pub(crate) after: Option<String>,
 }
 
 /// One session.
@@ -98,6 +110,11 @@ impl Outgoing for Frames<'_> {
             Encoding::Json => self.texts.push(wire::json::write(reply)),
         }
     }
+
+    fn is_full(&self) -> bool {
+        // Texts are counted by the hundred bytes, which a frame takes about.
+        FULL <= self.bytes.len() + self.texts.len() * 128
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
@@ -106,9 +123,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         stream: S,
         read: Vec<u8>,
         gateway: &Arc<Gateway>,
-        (caller, tenant, client): (Caller, Tenant, Option<String>),
+        greeting: Greeting,
         encoding: Encoding,
     ) -> Self {
+        let Greeting { caller, tenant, client, after } = greeting;
         let limits = &gateway.node.limits;
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER)
@@ -132,7 +150,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             // The path and the query are the hello.
             gateway.scratches.lend(|Scratch { out, .. }| {
                 let mut out = Frames { encoding, bytes: out, texts: Vec::new() };
-                socket.hear(Request::Hello { tenant: "", client: &client }, &mut out);
+                socket.hear(
+                    Request::Hello {
+                        tenant: "",
+                        client: &client,
+                        cursor: after.as_deref(),
+                        traceparent: "",
+                    },
+                    &mut out,
+                );
                 let _ = socket.hand_over(&mut out);
             });
         }
@@ -148,6 +174,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         loop {
             if self.send(context, &mut out).is_err() {
                 return Poll::Ready(());
+            }
+            // Nothing is taken from where it is kept before there is room for it here.
+            if self.unsent == 0 && self.seat.deliver(context, &mut out) {
+                continue;
             }
             match self.stage {
                 Stage::Open if self.seat.over().is_some() => {
@@ -237,14 +267,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     fn hear(&mut self, request: Request<'_>, out: &mut Frames<'_>) {
         let now = self.seat.now();
         match (request, &self.tenant) {
-            (Request::Hello { tenant, client }, Some(own)) => {
+            (Request::Hello { tenant, client, cursor, traceparent }, Some(own)) => {
                 if !tenant.is_empty() && tenant != own.as_str() {
                     let what = "the tenant of the hello is not that of the path";
                     self.seat.malformed(Error::new(Code::Forbidden, what), out);
                     return;
                 }
                 let tenant = *own.clone();
-                self.seat.request(Request::Hello { tenant: tenant.as_str(), client }, now, out);
+                let tenant = tenant.as_str();
+                let hello = Request::Hello { tenant, client, cursor, traceparent };
+                self.seat.request(hello, now, out);
                 self.tenant = None;
             }
             _ => self.seat.request(request, now, out),

@@ -88,6 +88,10 @@ impl<H> Tcp<H> {
             if self.flush(context, out).is_err() {
                 return Poll::Ready(());
             }
+            // Nothing is taken from where it is kept before there is room for it here.
+            if self.outbox.len() == 0 && self.seat.deliver(context, out) {
+                continue;
+            }
             match self.stage {
                 Stage::Open | Stage::Ended if self.seat.over().is_some() => {
                     self.stage = Stage::Closing;

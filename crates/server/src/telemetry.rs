@@ -1,6 +1,7 @@
 //! What a node tells of itself: metrics, health, logs and traces.
 
 mod admin;
+mod chat;
 mod histogram;
 mod known;
 mod logs;
@@ -8,14 +9,16 @@ mod metrics;
 mod presence;
 mod process;
 mod sessions;
+mod traces;
 
 pub(crate) use self::{
     admin::router as admin,
     logs::{inject_parent, parent_of},
     metrics::Route,
+    traces::{current_trace, delivered, send_trace},
 };
+use self::{chat::Chat, presence::Presence, sessions::Sessions};
 pub use self::{
     logs::{Error, Guard, LogFormat, Settings, start},
     metrics::Metrics,
 };
-use self::{presence::Presence, sessions::Sessions};

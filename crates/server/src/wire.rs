@@ -54,6 +54,10 @@ pub(crate) mod from {
 pub(crate) mod to {
     use switchboard_core::{
         ClientId, Millis,
+        chat::{
+            Chat, Entry, Happening, Listed, Marks, Message, MessageStatus, PhoneNumber, Registered,
+            Sent, Steps, Written,
+        },
         ingest::Receipt,
         presence::{Point, Report, Seen, Sighting, Status, TenantReport},
     };
@@ -117,6 +121,114 @@ pub(crate) mod to {
     pub(crate) fn history_response(points: &[Point]) -> v1::HistoryResponse {
         let point = |point: &Point| v1::HistoryPoint { at: point.at.0, online: point.online };
         v1::HistoryResponse { points: points.iter().map(point).collect() }
+    }
+
+    /// A message, as one of its two users sees it.
+    pub(crate) fn message(
+        user: PhoneNumber,
+        message: &Message,
+        status: MessageStatus,
+    ) -> v1::Message {
+        let status = match status {
+            MessageStatus::Sent => v1::MessageStatus::Sent,
+            MessageStatus::Delivered => v1::MessageStatus::Delivered,
+            MessageStatus::Read => v1::MessageStatus::Read,
+        };
+        let own = message.from == user;
+        v1::Message {
+            id: message.id,
+            chat: message.peer_of(user).to_string(),
+            from: message.from.to_string(),
+            to: message.to.to_string(),
+            text: message.text.as_str().to_owned(),
+            sent_at: message.sent_at.0,
+            status: status.into(),
+            client_message_id: if own { message.client_message_id.as_str() } else { "" }.to_owned(),
+        }
+    }
+
+    /// Messages of a list.
+    pub(crate) fn messages(user: PhoneNumber, listed: &[Listed]) -> Vec<v1::Message> {
+        listed.iter().map(|it| message(user, &it.message, it.status)).collect()
+    }
+
+    /// A message was sent.
+    pub(crate) fn sent_response(sent: &Sent) -> v1::SendMessageResponse {
+        let Sent { message: it, status, new } = sent;
+        v1::SendMessageResponse { message: Some(message(it.from, it, *status)), new: *new }
+    }
+
+    /// One of a user's chats. What is known of the peer's presence is added by who knows.
+    pub(crate) fn chat(user: PhoneNumber, chat: &Chat) -> v1::Chat {
+        let Chat { peer, peer_name, last, unread } = chat;
+        v1::Chat {
+            peer: peer.to_string(),
+            peer_name: peer_name.as_ref().map(|name| name.as_str().to_owned()),
+            last_message: Some(message(user, &last.message, last.status)),
+            unread: *unread,
+            updated_at: last.message.sent_at.0,
+            online: None,
+            last_seen: None,
+        }
+    }
+
+    /// A user was made known.
+    pub(crate) fn registered_response(registered: &Registered) -> v1::RegisterUserResponse {
+        let Registered { profile, new } = registered;
+        v1::RegisterUserResponse {
+            phone: profile.phone.to_string(),
+            name: profile.name.as_ref().map(|name| name.as_str().to_owned()),
+            created_at: profile.created_at.0,
+            new: *new,
+        }
+    }
+
+    /// Marks are where they are.
+    pub(crate) fn marks_response(marks: Marks) -> v1::AcknowledgeResponse {
+        let Marks { delivered_up_to, read_up_to } = marks;
+        v1::AcknowledgeResponse { delivered_up_to, read_up_to }
+    }
+
+    /// Something happened to a user.
+    pub(crate) fn inbox_entry(
+        user: PhoneNumber,
+        entry: &Entry,
+        cursor: &Written,
+    ) -> v1::InboxEntry {
+        let receipt = |chat: &PhoneNumber, up_to, at: Millis| v1::InboxReceipt {
+            chat: chat.to_string(),
+            up_to,
+            at: at.0,
+        };
+        let what = match &entry.what {
+            Happening::Message(it) => {
+                v1::inbox_entry::What::Message(message(user, it, MessageStatus::Sent))
+            }
+            Happening::Delivered { peer, up_to, at } => {
+                v1::inbox_entry::What::Delivered(receipt(peer, *up_to, *at))
+            }
+            Happening::Read { peer, up_to, at } => {
+                v1::inbox_entry::What::Read(receipt(peer, *up_to, *at))
+            }
+        };
+        v1::InboxEntry { sequence: entry.sequence, cursor: cursor.to_string(), what: Some(what) }
+    }
+
+    /// Where a message is, told to its sender.
+    pub(crate) fn steps_response(steps: &Steps) -> v1::TraceMessageResponse {
+        let it = &steps.message;
+        let status = match (steps.delivered, steps.read) {
+            (_, Some(_)) => MessageStatus::Read,
+            (Some(_), None) => MessageStatus::Delivered,
+            (None, None) => MessageStatus::Sent,
+        };
+        let made = crate::chat::steps(steps).into_iter();
+        v1::TraceMessageResponse {
+            message: Some(message(it.from, it, status)),
+            steps: made
+                .map(|(step, at)| v1::MessageStep { step: step.to_owned(), at: at.0 })
+                .collect(),
+        }
     }
 
     /// One answer.

@@ -207,6 +207,11 @@ impl Connection<'_> {
             server_frame::Frame::Ingest(ref receipt) => {
                 requests.answer(receipt.request_id, Ok(frame));
             }
+            server_frame::Frame::Send(_)
+            | server_frame::Frame::Acknowledge(_)
+            | server_frame::Frame::Inbox(_)
+            | server_frame::Frame::Typing(_)
+            | server_frame::Frame::Following(_) => {}
             server_frame::Frame::Error(message) => {
                 let error = Error::new(&message.code, message.content);
                 if message.request_id != 0 {

@@ -212,6 +212,10 @@ fn payload_len(frame: &client_frame::Frame) -> usize {
         client_frame::Frame::Hello(it) => it.encoded_len(),
         client_frame::Frame::Pong(it) => it.encoded_len(),
         client_frame::Frame::Ingest(it) => it.encoded_len(),
+        client_frame::Frame::Send(it) => it.encoded_len(),
+        client_frame::Frame::Acknowledge(it) => it.encoded_len(),
+        client_frame::Frame::Follow(it) => it.encoded_len(),
+        client_frame::Frame::Typing(it) => it.encoded_len(),
     }
 }
 

@@ -56,6 +56,10 @@ pub enum Request<'a> {
         tenant: &'a str,
         /// Its own id.
         client: &'a str,
+        /// From where on it follows its inbox, if it does.
+        cursor: Option<&'a str>,
+        /// Its trace, as in the W3C's `traceparent`; may be empty.
+        traceparent: &'a str,
     },
     /// Answers a ping.
     Pong {
@@ -69,9 +73,53 @@ pub enum Request<'a> {
         /// The key.
         key: &'a str,
     },
+    /// Something about chats.
+    Chat {
+        /// The client's number of the request.
+        request_id: u64,
+        /// What.
+        request: ChatRequest<'a>,
+    },
     /// A frame that this version does not know.
     Unknown {
         /// Its field number.
         number: u32,
+    },
+}
+
+/// What a client asks of its chats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChatRequest<'a> {
+    /// Sends a message.
+    Send {
+        /// To whom.
+        to: &'a str,
+        /// What is written.
+        text: &'a str,
+        /// The client's own name for it; may be empty.
+        client_message_id: &'a str,
+        /// The client's trace, as in the W3C's `traceparent`; may be empty.
+        traceparent: &'a str,
+    },
+    /// States what the client has got and read.
+    Acknowledge {
+        /// Whose messages.
+        peer: &'a str,
+        /// Those up to this id have arrived.
+        delivered_up_to: Option<u64>,
+        /// Those up to this id were read.
+        read_up_to: Option<u64>,
+    },
+    /// Follows the inbox from now on.
+    Follow {
+        /// A cursor, `now`, or nothing.
+        after: &'a str,
+    },
+    /// Tells a peer that the client writes, or has stopped.
+    Typing {
+        /// Whom.
+        peer: &'a str,
+        /// Whether it writes.
+        typing: bool,
     },
 }

@@ -1,7 +1,9 @@
 //! What a session wants done.
 
+use super::ChatRequest;
 use crate::{
     Error, Millis,
+    chat::{Entry, Marks, PhoneNumber, Sent, Written},
     ingest::{Key, Receipt},
 };
 
@@ -17,6 +19,10 @@ pub enum Output<'a> {
         tenant: &'a str,
         /// Which client it says it is.
         client: &'a str,
+        /// From where on it follows its inbox, if it does.
+        cursor: Option<&'a str>,
+        /// Its trace, as in the W3C's `traceparent`; may be empty.
+        traceparent: &'a str,
     },
     /// Record a key, send the answer, and say so with [`super::Input::Answered`].
     Record {
@@ -24,6 +30,14 @@ pub enum Output<'a> {
         request_id: u64,
         /// What to record.
         key: Key,
+    },
+    /// Do what is asked of the client's chats, send the answer, and, but for typing, say so with
+    /// [`super::Input::Answered`].
+    Chat {
+        /// The client's number of the request.
+        request_id: u64,
+        /// What.
+        request: ChatRequest<'a>,
     },
     /// Report [`super::Session::sighting`] to the status service.
     Report,
@@ -75,6 +89,43 @@ pub enum Reply<'a> {
         receipt: Receipt,
         /// When the request was processed.
         at: Millis,
+    },
+    /// A message was sent.
+    Sent {
+        /// The client's number of the request.
+        request_id: u64,
+        /// The message.
+        sent: &'a Sent,
+    },
+    /// Marks are where they are.
+    Marked {
+        /// The client's number of the request.
+        request_id: u64,
+        /// The marks.
+        marks: Marks,
+    },
+    /// The inbox is followed.
+    Following {
+        /// The client's number of the request; 0 for that of the hello.
+        request_id: u64,
+        /// From where on.
+        cursor: Written,
+    },
+    /// Something happened to the user.
+    Happened {
+        /// Who he is.
+        user: PhoneNumber,
+        /// What happened.
+        entry: &'a Entry,
+        /// Where he reads on.
+        cursor: Written,
+    },
+    /// Somebody writes to the user, or has stopped.
+    Typing {
+        /// Who.
+        peer: PhoneNumber,
+        /// Whether he writes.
+        typing: bool,
     },
     /// Connect again, elsewhere.
     Drain {

@@ -4,7 +4,8 @@ use super::*;
 
 const RULES: Rules = Rules { hello_ms: 10_000, idle_ms: 60_000, in_flight_max: 2 };
 
-const HELLO: Request<'static> = Request::Hello { tenant: "a", client: "x" };
+const HELLO: Request<'static> =
+    Request::Hello { tenant: "a", client: "x", cursor: None, traceparent: "" };
 
 /// What a test says: a frame, or anything else.
 fn said(request: Request<'static>) -> Input<'static> {
@@ -26,7 +27,20 @@ fn told(output: &Output<'_>) -> String {
         Output::Send(Reply::Ping { sequence }) => format!("ping {sequence}"),
         Output::Send(Reply::Recorded { request_id, .. }) => format!("recorded {request_id}"),
         Output::Send(Reply::Drain { delay_ms }) => format!("drain {delay_ms}"),
-        Output::Admit { tenant, client } => format!("admit {tenant} {client}"),
+        Output::Send(Reply::Typing { peer, .. }) => format!("typing {peer}"),
+        Output::Send(
+            Reply::Sent { request_id, .. }
+            | Reply::Marked { request_id, .. }
+            | Reply::Following { request_id, .. },
+        ) => format!("done {request_id}"),
+        Output::Send(Reply::Happened { entry, .. }) => format!("happened {}", entry.sequence),
+        Output::Admit { tenant, client, .. } => format!("admit {tenant} {client}"),
+        Output::Chat { request_id, request } => match request {
+            ChatRequest::Send { to, .. } => format!("send {request_id} {to}"),
+            ChatRequest::Acknowledge { peer, .. } => format!("acknowledge {request_id} {peer}"),
+            ChatRequest::Follow { after } => format!("follow {request_id} {after}"),
+            ChatRequest::Typing { peer, .. } => format!("type {peer}"),
+        },
         Output::Record { request_id, key } => format!("record {request_id} {key}"),
         Output::Report => "report".to_owned(),
         Output::Close(reason) => format!("close {}", reason.as_str()),
@@ -202,4 +216,49 @@ fn a_drain_says_nothing_to_who_never_said_hello() {
 fn what_is_no_frame_ends_the_session() {
     let error = Error::new(Code::InvalidRequest, "no frame");
     check(true, vec![(1, Input::Malformed(error))], "1 error 0 invalid_request\n1 close malformed");
+}
+
+fn chat(request_id: u64, request: ChatRequest<'static>) -> Input<'static> {
+    said(Request::Chat { request_id, request })
+}
+
+const FOLLOW: ChatRequest<'static> = ChatRequest::Follow { after: "now" };
+const TYPING: ChatRequest<'static> = ChatRequest::Typing { peer: "y", typing: true };
+const STATED: ChatRequest<'static> =
+    ChatRequest::Acknowledge { peer: "y", delivered_up_to: None, read_up_to: Some(1) };
+
+#[test]
+fn chats_need_a_hello_and_wait_with_the_others() {
+    let script = vec![(1, chat(5, FOLLOW)), (2, chat(0, TYPING))];
+    check(false, script, "1 error 5 unauthorized\n2 error 0 unauthorized");
+    let script = vec![
+        (1, chat(5, FOLLOW)),
+        (2, chat(6, STATED)),
+        (3, chat(7, STATED)),
+        (4, chat(0, TYPING)),
+        (5, Input::Answered),
+        (6, chat(8, STATED)),
+    ];
+    let expected = "1 follow 5 now
+        2 acknowledge 6 y
+        3 error 7 too_many_requests
+        4 type y
+        6 acknowledge 8 y";
+    check_joined(script, expected);
+}
+
+#[test]
+fn what_was_asked_of_chats_is_answered_before_a_drain_ends() {
+    let script = vec![
+        (1, chat(5, STATED)),
+        (2, Input::Drain { delay_ms: 9 }),
+        (3, chat(6, STATED)),
+        (4, Input::Answered),
+    ];
+    let expected = "1 acknowledge 5 y
+        2 drain 9
+        3 error 6 unavailable
+        4 report
+        4 close drain";
+    check_joined(script, expected);
 }

@@ -1,15 +1,16 @@
 //! One session, between its carrier and what the node does for it.
 
+mod chats;
 mod requests;
 
 use std::{sync::Arc, task::Context};
 
 use switchboard_core::{
-    Code, Error, Millis,
-    session::{Input, Output, Reason, Reply, Request, Session},
+    Code, Error, Millis, Result,
+    session::{ChatRequest, Input, Output, Reason, Reply, Request, Session},
 };
 
-use self::requests::Requests;
+use self::{chats::Chats, requests::Requests};
 use super::{
     Gateway,
     registry::Place,
@@ -40,13 +41,23 @@ impl Transport {
 /// Takes the frames for a client.
 pub(crate) trait Outgoing {
     fn push(&mut self, reply: &Reply<'_>);
+
+    /// Whether what has come together should be sent before there is more.
+    fn is_full(&self) -> bool;
 }
+
+/// How much is written at once, in bytes, about.
+pub(crate) const FULL: usize = 64 * 1024;
 
 /// Frames as they are on the wire, one after the other.
 impl Outgoing for Vec<u8> {
     #[inline]
     fn push(&mut self, reply: &Reply<'_>) {
         wire::frame::write(reply, self);
+    }
+
+    fn is_full(&self) -> bool {
+        FULL <= self.len()
     }
 }
 
@@ -62,6 +73,8 @@ pub(crate) struct Seat {
     place: Option<Place>,
     /// Absent until the first: most sessions have none.
     requests: Option<Box<Requests>>,
+    /// Likewise.
+    chats: Option<Box<Chats>>,
 }
 
 impl Seat {
@@ -79,6 +92,7 @@ impl Seat {
             reason: None,
             place: None,
             requests: None,
+            chats: None,
         }
     }
 
@@ -100,6 +114,7 @@ impl Seat {
     /// Whether requests wait for their answers.
     pub(crate) fn is_busy(&self) -> bool {
         self.requests.as_ref().is_some_and(|requests| requests.waiting())
+            || self.chats.as_ref().is_some_and(|chats| chats.waiting())
     }
 
     /// Takes a frame as it is on the wire, and answers it likewise.
@@ -148,6 +163,9 @@ impl Seat {
         if let Some(requests) = &mut self.requests {
             requests.submit(&self.gateway.node);
         }
+        if let Some(chats) = &mut self.chats {
+            chats.submit(&self.gateway.node);
+        }
     }
 
     /// Whatever does not come from the client: the time, the node, answers. True when a second has
@@ -178,21 +196,46 @@ impl Seat {
         while let Some(requests) = &mut self.requests
             && let Some(answered) = requests.poll(&self.gateway.node, context, out)
         {
+            self.answered(answered, out);
+        }
+        if let Some(chats) = &mut self.chats {
+            let answered = chats.poll(&self.gateway.node, context, out);
+            self.answered(answered, out);
+        }
+    }
+
+    fn answered(&mut self, requests: usize, out: &mut impl Outgoing) {
+        if 0 < requests {
             let now = self.now();
-            for _ in 0..answered {
+            for _ in 0..requests {
                 self.handle(Input::Answered, now, out);
             }
         }
     }
 
+    /// Hands out what happens to the user, as far as there is room; to be called when all before it
+    /// was sent. Says whether there was anything.
+    pub(crate) fn deliver(&mut self, context: &mut Context<'_>, out: &mut impl Outgoing) -> bool {
+        if self.reason.is_some() {
+            return false;
+        }
+        let Some(chats) = &mut self.chats else { return false };
+        let (any, answered) = chats.deliver(&self.gateway.node, context, out);
+        self.answered(answered.into(), out);
+        any
+    }
+
     fn handle<'a>(&mut self, input: Input<'a>, now: Millis, out: &mut impl Outgoing) {
         let Self { session, gateway, requests, place, reason, transport, .. } = self;
-        let mut admit = None;
+        let (mut admit, mut asked) = (None, None);
         // The sighting is that after the input.
         let mut report = false;
         session.handle(&gateway.rules, input, now, &mut |output: Output<'a>| match output {
             Output::Send(reply) => out.push(&reply),
-            Output::Admit { tenant, client } => admit = Some((tenant, client)),
+            Output::Admit { tenant, client, cursor, traceparent } => {
+                admit = Some(((tenant, client), (cursor, traceparent)));
+            }
+            Output::Chat { request_id, request } => asked = Some((request_id, request)),
             Output::Record { request_id, key } => {
                 if let Some(place) = place {
                     let requests = requests
@@ -206,16 +249,63 @@ impl Seat {
         if report && let Some(place) = place {
             gateway.note(place, session.sighting());
         }
-        if let Some((tenant, client)) = admit {
-            let input = match gateway.admit(self.caller, tenant, client) {
-                Ok((taken, session_id)) => {
-                    *place = Some(taken);
-                    Input::Admitted { session_id }
-                }
-                Err(error) => Input::Refused(error),
-            };
-            self.handle(input, now, out);
+        if let Some((who, follows)) = admit {
+            self.admit(who, follows, now, out);
         }
+        if let Some((request_id, request)) = asked {
+            let counted = !matches!(request, ChatRequest::Typing { .. });
+            self.chat((request_id, counted), &request, "", out);
+        }
+    }
+
+    fn admit(
+        &mut self,
+        (tenant, client): (&str, &str),
+        (cursor, traceparent): (Option<&str>, &str),
+        now: Millis,
+        out: &mut impl Outgoing,
+    ) {
+        match self.gateway.admit(self.caller, tenant, client) {
+            Ok((taken, session_id)) => {
+                self.place = Some(taken);
+                self.handle(Input::Admitted { session_id }, now, out);
+                if let Some(after) = cursor {
+                    self.chat((0, false), &ChatRequest::Follow { after }, traceparent, out);
+                } else if !traceparent.is_empty() {
+                    // Only for those who will chat; whoever can't is told when he tries.
+                    let _ = self.chats(traceparent);
+                }
+            }
+            Err(error) => self.handle(Input::Refused(error), now, out),
+        }
+    }
+
+    /// Does what is asked of the user's chats; `counted` says whether the session waits for it.
+    fn chat(
+        &mut self,
+        (request_id, counted): (u64, bool),
+        request: &ChatRequest<'_>,
+        traceparent: &str,
+        out: &mut impl Outgoing,
+    ) {
+        let gateway = Arc::clone(&self.gateway);
+        let taken = self
+            .chats(traceparent)
+            .and_then(|it| it.take(&gateway.node, (request_id, counted), request));
+        if let Err(error) = taken {
+            out.push(&Reply::Error { request_id, error });
+            self.answered(counted.into(), out);
+        }
+    }
+
+    /// The session's part in chats.
+    fn chats(&mut self, traceparent: &str) -> Result<&mut Chats> {
+        if self.chats.is_none() {
+            let place = self.place.as_ref().ok_or_else(defect)?;
+            let chats = Chats::new(&self.gateway, place, self.transport, traceparent)?;
+            self.chats = Some(Box::new(chats));
+        }
+        self.chats.as_deref_mut().ok_or_else(defect)
     }
 }
 

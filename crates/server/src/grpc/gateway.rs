@@ -86,6 +86,9 @@ impl Held {
         let out = &mut scratch.out;
         seat.poll(context, out);
         while seat.over().is_none() && out.is_empty() {
+            if seat.deliver(context, out) {
+                break;
+            }
             let Some(requests) = &mut self.requests else {
                 // What was asked for is still answered.
                 if seat.is_busy() {

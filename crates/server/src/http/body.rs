@@ -1,6 +1,6 @@
 //! The body of a request, read strictly.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -33,6 +33,49 @@ pub(super) async fn json<T: DeserializeOwned>(
     serde_json::from_slice(&bytes.to_bytes()).map_err(|error| {
         Error::new(Code::InvalidRequest, format!("the body is not what this call takes: {error}"))
     })
+}
+
+/// Reads a JSON body, or takes the default where there is none.
+///
+/// # Errors
+///
+/// Those of [`json`].
+pub(super) async fn json_or_nothing<T: DeserializeOwned + Default>(
+    request: Request<Body>,
+    bytes_max: usize,
+) -> Result<T> {
+    let none = request.body().size_hint().exact() == Some(0);
+    if none && !request.headers().contains_key(header::CONTENT_TYPE) {
+        return Ok(T::default());
+    }
+    json(request, bytes_max).await
+}
+
+/// The name by which a repeated write is known: of the body, or of the customary header. Empty where
+/// neither says it.
+///
+/// # Errors
+///
+/// [`Code::Conflict`] when both do, and differ; [`Code::InvalidRequest`] for a header that is no
+/// text, or empty.
+pub(super) fn idempotency_key(headers: &HeaderMap, field: Option<&str>) -> Result<String> {
+    let Some(header) = headers.get("idempotency-key") else {
+        return match field {
+            Some("") => Err(Error::new(Code::InvalidRequest, "the idempotency field is empty")),
+            field => Ok(field.unwrap_or_default().to_owned()),
+        };
+    };
+    let header = str::from_utf8(header.as_bytes()).ok().filter(|header| !header.is_empty());
+    let Some(header) = header else {
+        return Err(Error::new(Code::InvalidRequest, "the Idempotency-Key is empty or no text"));
+    };
+    match field {
+        Some(field) if field != header => {
+            let what = "the Idempotency-Key and the field of the body differ";
+            Err(Error::new(Code::Conflict, what))
+        }
+        _ => Ok(header.to_owned()),
+    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

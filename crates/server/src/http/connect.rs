@@ -13,7 +13,7 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::{rt::TokioIo, server::conn::auto};
-use switchboard_core::{ClientId, Code, Error, Result, Tenant};
+use switchboard_core::{ClientId, Code, Error, Result};
 use tokio::{net::TcpStream, time};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
@@ -21,7 +21,7 @@ use super::problem::Problem;
 use crate::{
     caller::Caller,
     gateway::Gateway,
-    socket::{Encoding, Socket},
+    socket::{Encoding, Greeting, Socket},
     tasks::Tasks,
 };
 
@@ -51,7 +51,8 @@ async fn connect_to(
         return Err(refused("the tenant in the path is not UTF-8").into());
     };
     let tenant = caller.tenant(&tenant)?;
-    let client = client(request.uri().query().unwrap_or_default())?;
+    let (client, after) = client(request.uri().query().unwrap_or_default())?;
+    let greeting = Greeting { caller, tenant, client, after };
     check_origin(request.headers(), &gateway.node.origins)?;
     let accept = accept(request.headers())?;
     let encoding = encoding(request.headers())?;
@@ -68,7 +69,7 @@ async fn connect_to(
     let metrics = Arc::clone(&gateway.node.metrics);
     let held = async move {
         let _held = (place, metrics.connection());
-        let held = AssertUnwindSafe(hold(upgrade, gateway, (caller, tenant, client), encoding));
+        let held = AssertUnwindSafe(hold(upgrade, gateway, greeting, encoding));
         if held.catch_unwind().await.is_err() {
             metrics.panicked();
             tracing::error!("a session panicked and was closed");
@@ -91,12 +92,7 @@ async fn connect_to(
 }
 
 /// Waits for the connection, then holds the session.
-async fn hold(
-    upgrade: OnUpgrade,
-    gateway: Arc<Gateway>,
-    who: (Caller, Tenant, Option<String>),
-    encoding: Encoding,
-) {
+async fn hold(upgrade: OnUpgrade, gateway: Arc<Gateway>, who: Greeting, encoding: Encoding) {
     // The request is gone when this is here.
     let Ok(Ok(upgraded)) = time::timeout(UPGRADE, upgrade).await else { return };
     match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
@@ -119,13 +115,22 @@ fn refused(what: &'static str) -> Error {
     Error::new(Code::InvalidRequest, what)
 }
 
-/// The client that the query names. `after` says where to resume.
-fn client(query: &str) -> Result<Option<String>> {
-    let mut client = None;
+/// The client that the query names, and from where on it follows its inbox.
+fn client(query: &str) -> Result<(Option<String>, Option<String>)> {
+    let (mut client, mut after) = (None, None);
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
-            "client" => client = Some(ClientId::new(&value)?.as_str().to_owned()),
-            "after" => {}
+            "client" => {
+                // A plus in a query stands for a space, but a phone number has none before it.
+                let value = match value.strip_prefix(' ') {
+                    Some(rest) if rest.starts_with(|it: char| it.is_ascii_digit()) => {
+                        format!("+{rest}")
+                    }
+                    _ => value.into_owned(),
+                };
+                client = Some(ClientId::new(&value)?.as_str().to_owned());
+            }
+            "after" => after = Some(value.into_owned()),
             "token" | "access_token" | "api_key" | "key" => {
                 return Err(refused("credentials never travel in the query: it is logged"));
             }
@@ -135,7 +140,10 @@ fn client(query: &str) -> Result<Option<String>> {
             }
         }
     }
-    Ok(client)
+    if after.is_some() && client.is_none() {
+        return Err(refused("after says where a client resumes: name the client, too"));
+    }
+    Ok((client, after))
 }
 
 /// A browser says where the page is from that connects: only pages of this node may, and those of

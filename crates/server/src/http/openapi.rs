@@ -15,7 +15,7 @@ use switchboard_core::{Code, Error};
 use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
-use super::{ingest, presence, problem::Problem};
+use super::{chat, ingest, presence, problem::Problem};
 
 /// What the page may do: only what comes from this node. Its style sets attributes in place.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:";
@@ -39,6 +39,7 @@ pub(super) fn description() -> String {
     let mut whole = Whole::openapi();
     whole.merge(ingest::Api::openapi());
     whole.merge(presence::Api::openapi());
+    whole.merge(chat::Api::openapi());
     whole.to_pretty_json().unwrap_or_default()
 }
 

@@ -20,7 +20,7 @@ use switchboard_core::{
 };
 
 use super::{
-    Presence, Sessions,
+    Chat, Presence, Sessions,
     histogram::{Histogram, REQUEST_NANOS, SYNC_NANOS},
     known::Known,
     process,
@@ -49,6 +49,8 @@ pub struct Metrics {
     rejected: Family<Labels, Counter>,
     panics: Counter,
     lag: Histogram,
+    /// Those of chat.
+    pub(crate) chat: Chat,
     /// Those of the status service.
     pub(crate) presence: Presence,
     /// Those of sessions.
@@ -177,6 +179,7 @@ impl Metrics {
                 "How late a timer fired: the node is short of CPU.",
                 REQUEST_NANOS,
             ),
+            chat: Chat::new(&mut r),
             presence: Presence::new(&mut r),
             sessions: Sessions::new(&mut r),
             scraped: Scraped::new(&mut r),

@@ -3,6 +3,8 @@
 //! Written by hand, because echo and pong come in floods: read where they lie, written into a
 //! buffer that is there. A test holds both against the generated types.
 
+mod chat;
+
 use switchboard_core::{
     Code, Error, Result,
     presence::Status,
@@ -38,6 +40,10 @@ pub(crate) fn read(number: u32, payload: &[u8]) -> Result<Request<'_>> {
         HELLO => hello(payload),
         PONG => pong(payload),
         INGEST => ingest(payload),
+        chat::SEND => chat::read_send(payload),
+        chat::ACKNOWLEDGE => chat::read_acknowledge(payload),
+        chat::FOLLOW => chat::read_follow(payload),
+        chat::TYPING => chat::read_typing(payload),
         number => Ok(Request::Unknown { number }),
     };
     request.map_err(|Malformed| {
@@ -87,18 +93,18 @@ fn add(payload: &[u8]) -> Result<Request<'_>, Malformed> {
 }
 
 fn hello(payload: &[u8]) -> Result<Request<'_>, Malformed> {
-    let (mut tenant, mut client) = ("", "");
+    let (mut tenant, mut client, mut cursor, mut traceparent) = ("", "", None, "");
     let mut fields = Fields::of(payload);
     while let Some((number, value)) = fields.next_field()? {
         match number {
             1 => tenant = text(value)?,
             2 => client = text(value)?,
-            // The cursor and the trace are for what follows the hello; they must be text.
-            3 | 4 => drop(text(value)?),
+            3 => cursor = Some(text(value)?),
+            4 => traceparent = text(value)?,
             _ => {}
         }
     }
-    Ok(Request::Hello { tenant, client })
+    Ok(Request::Hello { tenant, client, cursor, traceparent })
 }
 
 #[inline]
@@ -198,6 +204,13 @@ pub(crate) fn write(reply: &Reply<'_>, out: &mut Vec<u8>) {
             put_integer(out, 3, receipt.new.into());
             put_integer(out, 4, *request_id);
         }
+        Reply::Sent { request_id, sent } => chat::write_sent(*request_id, sent, out),
+        Reply::Marked { request_id, marks } => chat::write_marked(*request_id, *marks, out),
+        Reply::Following { request_id, cursor } => {
+            chat::write_following(*request_id, cursor, out);
+        }
+        Reply::Happened { user, entry, cursor } => chat::write_entry(*user, entry, cursor, out),
+        Reply::Typing { peer, typing } => chat::write_typing(*peer, *typing, out),
         Reply::Drain { delay_ms } => {
             let delay = (*delay_ms).into();
             begin(out, DRAIN, integer_len(delay));
@@ -244,3 +257,5 @@ fn put_integer(out: &mut Vec<u8>, number: u8, value: u64) {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use self::tests::chat_examples;

@@ -4,6 +4,8 @@
 //! (numbers are taken as well), enums by name (or number), what is absent or `null` is the default.
 //! An unknown field is refused, as protobuf's JSON says.
 
+mod chat;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use switchboard_core::{
     Code, Error, Result,
@@ -20,6 +22,10 @@ pub(crate) enum ClientFrame {
     Hello(Hello),
     Pong(Pong),
     Ingest(Ingest),
+    Send(chat::Send),
+    Acknowledge(chat::Acknowledge),
+    Follow(chat::Follow),
+    Typing(chat::Typing),
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -49,10 +55,9 @@ pub(crate) struct Hello {
     tenant: String,
     #[serde(deserialize_with = "or_default")]
     client: String,
-    #[serde(rename = "cursor")]
-    _cursor: Option<String>,
-    #[serde(rename = "traceparent")]
-    _traceparent: Option<String>,
+    cursor: Option<String>,
+    #[serde(deserialize_with = "or_default")]
+    traceparent: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -94,8 +99,14 @@ impl ClientFrame {
             &Self::Add(Add { a, b, request_id: Long(request_id) }) => {
                 Request::Add { request_id, a, b }
             }
-            Self::Hello(Hello { tenant, client, .. }) => Request::Hello { tenant, client },
+            Self::Hello(Hello { tenant, client, cursor, traceparent }) => {
+                Request::Hello { tenant, client, cursor: cursor.as_deref(), traceparent }
+            }
             Self::Pong(Pong { status, .. }) => Request::Pong { status: status.0 },
+            Self::Send(send) => send.request(),
+            Self::Acknowledge(acknowledge) => acknowledge.request(),
+            Self::Follow(follow) => follow.request(),
+            Self::Typing(typing) => typing.request(),
             Self::Ingest(Ingest { key, request_id }) => {
                 Request::Ingest { request_id: request_id.0, key }
             }
@@ -209,6 +220,11 @@ enum ServerFrame<'a> {
     Drain {
         delay_ms: u32,
     },
+    Send(chat::SentFrame),
+    Acknowledge(chat::MarkedFrame),
+    Following(chat::FollowingFrame),
+    Inbox(chat::EntryFrame<'a>),
+    Typing(chat::TypingFrame),
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -245,6 +261,17 @@ pub(crate) fn write(reply: &Reply<'_>) -> String {
             new: receipt.new,
             request_id: Long(request_id),
         },
+        Reply::Sent { request_id, sent } => ServerFrame::Send(chat::sent(request_id, sent)),
+        Reply::Marked { request_id, marks } => {
+            ServerFrame::Acknowledge(chat::marked(request_id, marks))
+        }
+        Reply::Following { request_id, ref cursor } => {
+            ServerFrame::Following(chat::following(request_id, cursor))
+        }
+        Reply::Happened { user, entry, ref cursor } => {
+            ServerFrame::Inbox(chat::entry(user, entry, cursor))
+        }
+        Reply::Typing { peer, typing } => ServerFrame::Typing(chat::typing(peer, typing)),
         Reply::Drain { delay_ms } => ServerFrame::Drain { delay_ms },
     };
     // Our own types always can be written.
@@ -253,7 +280,7 @@ pub(crate) fn write(reply: &Reply<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use switchboard_core::{Millis, ingest::Receipt};
+    use switchboard_core::{Millis, chat::Marks, ingest::Receipt, session::ChatRequest};
 
     use super::*;
 
@@ -272,7 +299,8 @@ mod tests {
         check(r#"{"echo":{"requestId":"\u0033"}}"#, echo(3, ""));
         check(r#"{"echo":{"requestId":"18446744073709551615"}}"#, echo(u64::MAX, ""));
         check(r#"{"add":{"a":10,"b":-20}}"#, Some(Request::Add { request_id: 0, a: 10, b: -20 }));
-        let hello = Some(Request::Hello { tenant: "a", client: "x" });
+        let hello =
+            Some(Request::Hello { tenant: "a", client: "x", cursor: Some("c"), traceparent: "" });
         check(r#"{"hello":{"tenant":"a","client":"x","cursor":"c"}}"#, hello);
         for (status, expected) in [
             (r#""STATUS_EVEN""#, Status::Even),
@@ -286,6 +314,26 @@ mod tests {
         }
         let ingest = Some(Request::Ingest { request_id: 4, key: "K-h53dk-A" });
         check(r#"{"ingest":{"key":"K-h53dk-A","requestId":4}}"#, ingest);
+        let chat = |request_id, request| Some(Request::Chat { request_id, request });
+        let send = ChatRequest::Send {
+            to: "+41791234567",
+            text: "hi",
+            client_message_id: "m",
+            traceparent: "",
+        };
+        let text =
+            r#"{"send":{"to":"+41791234567","text":"hi","clientMessageId":"m","requestId":3}}"#;
+        check(text, chat(3, send));
+        let stated = |delivered_up_to, read_up_to| ChatRequest::Acknowledge {
+            peer: "p",
+            delivered_up_to,
+            read_up_to,
+        };
+        check(r#"{"acknowledge":{"peer":"p","readUpTo":"7"}}"#, chat(0, stated(None, Some(7))));
+        check(r#"{"acknowledge":{"peer":"p","deliveredUpTo":7}}"#, chat(0, stated(Some(7), None)));
+        check(r#"{"follow":{"after":"now"}}"#, chat(0, ChatRequest::Follow { after: "now" }));
+        let typing = ChatRequest::Typing { peer: "p", typing: true };
+        check(r#"{"typing":{"peer":"p","typing":true}}"#, chat(0, typing));
     }
 
     #[test]
@@ -333,5 +381,22 @@ mod tests {
             r#"{"ingest":{"timestamp":"1790000000000","id":"7","new":true,"requestId":"2"}}"#,
         );
         check(Reply::Drain { delay_ms: 5 }, r#"{"drain":{"delayMs":5}}"#);
+        let (user, entry, cursor) = crate::wire::frame::chat_examples();
+        check(
+            Reply::Happened { user: user.phone, entry: &entry, cursor },
+            &format!(
+                r#"{{"inbox":{{"sequence":"7","cursor":"{cursor}","message":{{"id":"3","chat":"+41791234568","from":"+41791234567","to":"+41791234568","text":"hi","sentAt":"1790000000000","status":"MESSAGE_STATUS_SENT","clientMessageId":"m"}}}}}}"#
+            ),
+        );
+        check(
+            Reply::Following { request_id: 4, cursor },
+            &format!(r#"{{"following":{{"cursor":"{cursor}","requestId":"4"}}}}"#),
+        );
+        check(
+            Reply::Typing { peer: user.phone, typing: false },
+            r#"{"typing":{"peer":"+41791234567"}}"#,
+        );
+        let marks = Marks { delivered_up_to: 4, read_up_to: 0 };
+        check(Reply::Marked { request_id: 0, marks }, r#"{"acknowledge":{"deliveredUpTo":"4"}}"#);
     }
 }

@@ -167,6 +167,7 @@ async fn serve(options: &Options) -> Result<(), Failure> {
     let metrics = Metrics::new();
     let store = store::open(options, Arc::clone(&metrics) as _).await?;
     let ports = Ports {
+        chats: Arc::clone(&store) as _,
         ledger: Arc::clone(&store) as _,
         journal: Arc::clone(&store) as _,
         store: Arc::clone(&store) as _,

@@ -1,7 +1,17 @@
 //! What is written by hand is what the generated types say.
 
+use std::sync::Arc;
+
 use prost::Message as _;
-use switchboard_core::{Millis, ingest::Receipt};
+use switchboard_core::{
+    Millis,
+    chat::{
+        ClientMessageId, Cursor, Entry, Happening, Marks, Message, MessageStatus, Sent, Text, User,
+        Written,
+    },
+    ingest::Receipt,
+    session::ChatRequest,
+};
 use switchboard_proto::{
     frame,
     v1::{self, client_frame, server_frame},
@@ -35,7 +45,8 @@ fn requests() {
         cursor: Some("c".to_owned()),
         traceparent: "t".to_owned(),
     });
-    check_read(hello, Request::Hello { tenant: "a", client: "x" });
+    let expected = Request::Hello { tenant: "a", client: "x", cursor: Some("c"), traceparent: "t" };
+    check_read(hello, expected);
     for (sent, status) in [
         (v1::Status::Unknown, Status::Unknown),
         (v1::Status::Even, Status::Even),
@@ -158,4 +169,107 @@ fn what_is_sent_back_as_it_came_is_what_would_be_written() {
     check(b"\x0a\x02a", false);
     check(b"\x0a\x01a\x10\x05", false);
     check(b"\x10\x05", false);
+}
+
+/// A user, what happened to him, and where he reads on.
+pub(crate) fn chat_examples() -> (User, Entry, Written) {
+    let user = User { tenant: "a".parse().unwrap(), phone: "+41791234567".parse().unwrap() };
+    let message = Message {
+        id: 3,
+        from: user.phone,
+        to: "+41791234568".parse().unwrap(),
+        text: Text::new("hi").unwrap(),
+        client_message_id: ClientMessageId::new("m").unwrap(),
+        sent_at: Millis(1_790_000_000_000),
+        trace: None,
+    };
+    let entry = Entry { sequence: 7, what: Happening::Message(Arc::new(message)) };
+    (user, entry, Cursor::of_inbox(&user).write(7))
+}
+
+#[test]
+fn requests_of_chats() {
+    use client_frame::Frame;
+    let chat = |request_id, request| Request::Chat { request_id, request };
+    let send = Frame::Send(v1::SessionSendRequest {
+        to: "+41791234567".to_owned(),
+        text: "hi".to_owned(),
+        client_message_id: "m".to_owned(),
+        request_id: 3,
+        traceparent: "t".to_owned(),
+    });
+    let expected = ChatRequest::Send {
+        to: "+41791234567",
+        text: "hi",
+        client_message_id: "m",
+        traceparent: "t",
+    };
+    check_read(send, chat(3, expected));
+    for (delivered_up_to, read_up_to) in [(Some(4), None), (None, Some(0)), (Some(5), Some(4))] {
+        let stated = Frame::Acknowledge(v1::SessionAcknowledgeRequest {
+            peer: "p".to_owned(),
+            delivered_up_to,
+            read_up_to,
+            request_id: 9,
+        });
+        let expected = ChatRequest::Acknowledge { peer: "p", delivered_up_to, read_up_to };
+        check_read(stated, chat(9, expected));
+    }
+    let follow = Frame::Follow(v1::Follow { after: "now".to_owned(), request_id: 1 });
+    check_read(follow, chat(1, ChatRequest::Follow { after: "now" }));
+    let typing = Frame::Typing(v1::Typing { peer: "p".to_owned(), typing: true });
+    check_read(typing, chat(0, ChatRequest::Typing { peer: "p", typing: true }));
+}
+
+#[test]
+fn replies_of_chats() {
+    use server_frame::Frame;
+    let (user, entry, cursor) = chat_examples();
+    let Happening::Message(message) = &entry.what else { panic!("no message") };
+    let sent = Sent { message: Arc::clone(message), status: MessageStatus::Read, new: true };
+    let expected = v1::SessionSendResponse {
+        id: 3,
+        sent_at: 1_790_000_000_000,
+        status: v1::MessageStatus::Read.into(),
+        new: true,
+        request_id: 4,
+    };
+    check_write(&Reply::Sent { request_id: 4, sent: &sent }, Frame::Send(expected));
+    let marks = Marks { delivered_up_to: 4, read_up_to: 0 };
+    let marked =
+        v1::SessionAcknowledgeResponse { delivered_up_to: 4, read_up_to: 0, request_id: 5 };
+    check_write(&Reply::Marked { request_id: 5, marks }, Frame::Acknowledge(marked));
+    let following = v1::Following { cursor: cursor.to_string(), request_id: 6 };
+    check_write(&Reply::Following { request_id: 6, cursor }, Frame::Following(following));
+    let typing = v1::Typing { peer: "+41791234567".to_owned(), typing: false };
+    check_write(&Reply::Typing { peer: user.phone, typing: false }, Frame::Typing(typing));
+    // As the sender sees it, and as the recipient does.
+    let mut seen = v1::Message {
+        id: 3,
+        chat: "+41791234568".to_owned(),
+        from: "+41791234567".to_owned(),
+        to: "+41791234568".to_owned(),
+        text: "hi".to_owned(),
+        sent_at: 1_790_000_000_000,
+        status: v1::MessageStatus::Sent.into(),
+        client_message_id: "m".to_owned(),
+    };
+    let told = |what| {
+        Frame::Inbox(v1::InboxEntry { sequence: 7, cursor: cursor.to_string(), what: Some(what) })
+    };
+    let happened = |user, entry| Reply::Happened { user, entry, cursor };
+    let expected = told(v1::inbox_entry::What::Message(seen.clone()));
+    check_write(&happened(user.phone, &entry), expected);
+    seen.chat = "+41791234567".to_owned();
+    seen.client_message_id = String::new();
+    let expected = told(v1::inbox_entry::What::Message(seen));
+    check_write(&happened(message.to, &entry), expected);
+    let (peer, up_to, at) = (message.to, 300, Millis(1_790_000_000_001));
+    let receipt = v1::InboxReceipt { chat: peer.to_string(), up_to, at: at.0 };
+    let read = Entry { sequence: 7, what: Happening::Read { peer, up_to, at } };
+    let expected = told(v1::inbox_entry::What::Read(receipt.clone()));
+    check_write(&happened(user.phone, &read), expected);
+    let delivered = Entry { sequence: 7, what: Happening::Delivered { peer, up_to, at } };
+    let expected = told(v1::inbox_entry::What::Delivered(receipt));
+    check_write(&happened(user.phone, &delivered), expected);
 }
