@@ -23,6 +23,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("switchboard-fold", &["switchboard-core"]),
+    (
+        "switchboard-chat-bench",
+        &["switchboard-core", "switchboard-embedded", "switchboard-peers", "switchboard-proto"],
+    ),
     ("switchboard-peers", &["switchboard-client", "switchboard-proto"]),
     (
         "switchboard-sessions",

@@ -10,11 +10,8 @@ use tokio::process::Command;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
-use crate::{
-    Error, Figure,
-    process::{Peer, free_port},
-    switchboard,
-};
+use crate::{Error, Figure, switchboard};
+use switchboard_peers::process::{Peer, free_port};
 
 struct Empty;
 

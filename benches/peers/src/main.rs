@@ -7,15 +7,13 @@
 
 mod empty;
 mod postgres;
-mod process;
 mod redis;
 mod switchboard;
 mod work;
 
-use std::{env, error, path::PathBuf, time::Duration};
+use std::{env, path::PathBuf, time::Duration};
 
-/// Whatever went wrong.
-type Error = Box<dyn error::Error + Send + Sync>;
+use switchboard_peers::Error;
 
 /// One measurement.
 #[derive(Clone, Copy, Debug)]

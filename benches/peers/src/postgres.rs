@@ -1,17 +1,16 @@
 //! PostgreSQL: batches of rows in one statement, committed before the answer.
 
 use std::{
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::{process::Command, task::JoinSet};
+use switchboard_peers::database::Server;
+use tokio::task::JoinSet;
 use tokio_postgres::NoTls;
 
 use crate::{
     Error, Figure,
-    process::{Peer, cpu_of, free_port},
     work::{Keys, Run, check},
 };
 
@@ -28,32 +27,15 @@ const RECORD: &str = "WITH asked AS \
      FROM asked WHERE NOT EXISTS (SELECT FROM added WHERE added.key = asked.key)";
 
 pub(crate) async fn measure(length: Duration) -> Result<Figure, Error> {
-    let folder = tempfile::tempdir_in("/var/tmp")?;
-    let data = folder.path().join("data");
-    let shell = format!("chown postgres {}", folder.path().display());
-    Command::new("sh").args(["-c", &shell]).status().await?;
-    let bin = binaries()?;
-    let as_postgres = |program: &str| {
-        let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--"]).arg(bin.join(program)).arg("-D").arg(&data);
-        command.current_dir("/var/tmp");
-        command
-    };
-    as_postgres("initdb").args(["-A", "trust", "-N"]).output().await?;
-    let port = free_port()?;
-    let mut command = as_postgres("postgres");
-    command.args(["-p", &port.to_string(), "-k", ""]).args(["-c", "listen_addresses=127.0.0.1"]);
-    command.args(["-c", "shared_buffers=256MB"]);
-    let peer = Peer::start(&mut command)?;
-    peer.ready(port).await?;
-    let url = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres");
+    let server = Server::start().await?;
+    let url = server.url.clone();
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
     let mut connections = JoinSet::new();
     connections.spawn(connection);
     let table =
         "CREATE TABLE ledger (tenant text, key text, id bigserial, PRIMARY KEY (tenant, key))";
     client.batch_execute(table).await?;
-    let before = cpu_of_all(&data).await?;
+    let before = server.cpu().await?;
     let run = Arc::new(Run::new(length));
     let mut running = JoinSet::new();
     for place in 0..CONNECTIONS {
@@ -64,18 +46,11 @@ pub(crate) async fn measure(length: Duration) -> Result<Figure, Error> {
     while let Some(ended) = running.join_next().await {
         held.push(ended??);
     }
-    let figure = run.figure(cpu_of_all(&data).await? - before);
+    let figure = run.figure(server.cpu().await? - before);
     drop(held);
     drop(client);
-    as_stop(&bin, &data).await?;
+    server.stop().await?;
     Ok(figure)
-}
-
-async fn as_stop(bin: &std::path::Path, data: &std::path::Path) -> Result<(), Error> {
-    let mut command = Command::new("runuser");
-    command.args(["-u", "postgres", "--"]).arg(bin.join("pg_ctl")).arg("-D").arg(data);
-    command.current_dir("/var/tmp").args(["stop", "-m", "immediate"]).output().await?;
-    Ok(())
 }
 
 type Held = (tokio_postgres::Client, JoinSet<Result<(), tokio_postgres::Error>>);
@@ -101,20 +76,4 @@ async fn drive(run: Arc<Run>, url: String, place: u64) -> Result<Held, Error> {
         run.count(BATCH as u64);
     }
     Ok((client, driving))
-}
-
-fn binaries() -> Result<PathBuf, Error> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql")?.flatten();
-    let latest = versions.map(|version| version.path().join("bin")).max();
-    latest.ok_or_else(|| "PostgreSQL is not installed".into())
-}
-
-/// CPU of all processes of the server that has this data directory, in seconds.
-async fn cpu_of_all(data: &std::path::Path) -> Result<f64, Error> {
-    let pid = std::fs::read_to_string(data.join("postmaster.pid"))?;
-    let parent = pid.lines().next().unwrap_or_default().to_owned();
-    let listed = Command::new("pgrep").args(["-P", &parent]).output().await?;
-    let children = String::from_utf8(listed.stdout)?;
-    let all = children.lines().chain([parent.as_str()]);
-    Ok(all.filter_map(|pid| pid.parse().ok()).map(cpu_of).sum())
 }

@@ -12,21 +12,23 @@ use tokio::{
 use crate::Error;
 
 /// A running peer; killed when it is dropped.
-pub(crate) struct Peer(Child);
+#[derive(Debug)]
+pub struct Peer(Child);
 
 /// A port that is free now.
-pub(crate) fn free_port() -> Result<u16, Error> {
+pub fn free_port() -> Result<u16, Error> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 impl Peer {
-    pub(crate) fn start(command: &mut Command) -> Result<Self, Error> {
+    /// Starts a peer that says nothing.
+    pub fn start(command: &mut Command) -> Result<Self, Error> {
         let command = command.stdout(Stdio::null()).stderr(Stdio::null());
         Ok(Self(command.kill_on_drop(true).spawn()?))
     }
 
     /// Starts a peer that says on its first line where it listens.
-    pub(crate) async fn start_and_listen(command: &mut Command) -> Result<(Self, String), Error> {
+    pub async fn start_and_listen(command: &mut Command) -> Result<(Self, String), Error> {
         let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.kill_on_drop(true).spawn()?;
         let out = child.stdout.take().ok_or("no output")?;
@@ -35,12 +37,12 @@ impl Peer {
     }
 
     /// CPU that the peer and its children that have ended used, in seconds.
-    pub(crate) fn cpu(&self) -> f64 {
+    pub fn cpu(&self) -> f64 {
         self.0.id().map_or(0.0, cpu_of)
     }
 
     /// Waits until somebody listens.
-    pub(crate) async fn ready(&self, port: u16) -> Result<(), Error> {
+    pub async fn ready(&self, port: u16) -> Result<(), Error> {
         for _ in 0..200 {
             if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
                 return Ok(());
@@ -52,7 +54,7 @@ impl Peer {
 }
 
 /// CPU of one process, in seconds (proc(5); 100 ticks a second on Linux).
-pub(crate) fn cpu_of(pid: u32) -> f64 {
+pub fn cpu_of(pid: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
     let ticks: u32 = fields.skip(11).take(2).filter_map(|field| field.parse::<u32>().ok()).sum();

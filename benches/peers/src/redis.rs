@@ -16,9 +16,9 @@ use tokio::{
 
 use crate::{
     Error, Figure,
-    process::{Peer, free_port},
     work::{Keys, Run, check},
 };
+use switchboard_peers::process::{Peer, free_port};
 
 /// Answers 0 for a known key, and 1 after giving it a number.
 const SCRIPT: &str = "if redis.call('EXISTS',KEYS[1])==1 then return 0 end \

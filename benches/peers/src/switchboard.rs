@@ -4,7 +4,9 @@ use std::{path::Path, time::Duration};
 
 use tokio::process::Command;
 
-use crate::{Error, Figure, process::Peer};
+use switchboard_peers::process::Peer;
+
+use crate::{Error, Figure};
 
 pub(crate) async fn measure(
     program: &Path,

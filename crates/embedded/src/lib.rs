@@ -84,6 +84,8 @@ pub struct Options {
     /// The most memory that chat takes for what senders called their messages, in bytes. Beyond it
     /// look-ups go to disk.
     pub chat_memory_bytes: usize,
+    /// The most memory that chat takes for messages that were read lately, in bytes.
+    pub chat_cache_bytes: usize,
     /// After how many messages and receipts they are put into tables. Until then each takes about
     /// 150 bytes more of memory, and has to be replayed after a crash.
     pub chat_flush_entries: usize,
@@ -102,6 +104,7 @@ impl Default for Options {
             reports_segment_bytes: presence::SEGMENT_BYTES,
             chat_segment_bytes: chat::SEGMENT_BYTES,
             chat_memory_bytes: 256 * 1024 * 1024,
+            chat_cache_bytes: 512 * 1024 * 1024,
             chat_flush_entries: 500_000,
             waiting_entries_max: 1_000_000,
             entropy: 0,

@@ -20,7 +20,7 @@ use self::{
 use crate::{Error, disk::Disk};
 
 pub(crate) use self::{
-    archive::Archive,
+    archive::{Archive, Block},
     prepare::{Missing, Spare},
 };
 
@@ -51,7 +51,7 @@ impl Location {
         self.0 >> 32
     }
 
-    fn offset(self) -> u64 {
+    pub(crate) fn offset(self) -> u64 {
         self.0 & 0xffff_ffff
     }
 }

@@ -14,17 +14,12 @@ use super::{
 };
 use crate::{
     Error,
-    log::{Archive, Location},
+    log::{Archive, Block, Location},
 };
 
-/// How much is read where an entry stands alone, in bytes: most are shorter.
-const ONE: usize = 512;
-
-/// How much is read where the next entries are likely to be wanted, too.
-const MANY: usize = 64 * 1024;
-
-/// How far apart entries stand at most that stand together, in bytes.
-const NEAR: u64 = 2 * 1024;
+/// How much is read at once of what was just written, in bytes: most entries are shorter, and those
+/// behind it may be wanted next.
+const ONE: usize = 4 * 1024;
 
 /// An entry of the log.
 pub(super) enum Found {
@@ -37,22 +32,20 @@ pub(super) enum Found {
 /// Reads entries; best in their order, in which those that stand together are read together.
 pub(super) struct Bodies<'a> {
     archive: &'a Archive,
+    /// What was read last, if it may not be kept.
     bytes: Vec<u8>,
     begin: u64,
-    last: u64,
+    block: Option<Block>,
 }
 
 impl<'a> Bodies<'a> {
     pub(super) fn new(archive: &'a Archive) -> Self {
-        Self { archive, bytes: Vec::new(), begin: 0, last: 0 }
+        Self { archive, bytes: Vec::new(), begin: 0, block: None }
     }
 
     /// The entry that stands at a place.
     pub(super) fn entry(&mut self, place: u64) -> Result<Found, Error> {
-        self.load(place)?;
-        let at = self.at(place);
-        let (entry, _) =
-            entry::read(self.bytes.get(at..).unwrap_or_default()).ok_or_else(|| damaged(place))?;
+        let (entry, _) = entry::read(self.load(place)?).ok_or_else(|| damaged(place))?;
         Ok(match entry {
             Entry::Message(entry) => Found::Message {
                 message: message(&entry, place)?,
@@ -79,32 +72,38 @@ impl<'a> Bodies<'a> {
         if found == chat && message.id == id { Ok(message) } else { Err(damaged(place)) }
     }
 
-    /// Where a place is in what was read.
-    fn at(&self, place: u64) -> usize {
-        usize::try_from(place - self.begin).unwrap_or(usize::MAX)
-    }
-
-    /// Sees to it that the whole entry is in memory.
-    fn load(&mut self, place: u64) -> Result<(), Error> {
-        let near = self.last != 0 && self.last <= place && place - self.last < NEAR;
-        self.last = place;
-        if self.begin != 0 && self.begin <= place && self.holds(place) {
-            return Ok(());
+    /// What stands at a place and behind it: the whole entry at least.
+    fn load(&mut self, place: u64) -> Result<&[u8], Error> {
+        let held = self.block.as_ref().is_some_and(|it| whole(&it.bytes, it.begin.0, place));
+        if !held {
+            self.block = self.archive.block(Location(place))?;
         }
-        let len = if near { MANY } else { ONE };
-        self.archive.read(Location(place), len, &mut self.bytes)?;
-        self.begin = place;
-        let whole = entry::length(&self.bytes).ok_or_else(|| damaged(place))?;
-        if self.bytes.len() < whole {
-            self.archive.read(Location(place), whole, &mut self.bytes)?;
+        if self.block.as_ref().is_some_and(|it| whole(&it.bytes, it.begin.0, place)) {
+            return Ok(self.block.as_ref().map_or(&[], |it| from(&it.bytes, it.begin.0, place)));
         }
-        Ok(())
+        // It was just written, or stands across two blocks.
+        if !whole(&self.bytes, self.begin, place) {
+            self.archive.read(Location(place), ONE, &mut self.bytes)?;
+            self.begin = place;
+            let length = entry::length(&self.bytes).ok_or_else(|| damaged(place))?;
+            if self.bytes.len() < length {
+                self.archive.read(Location(place), length, &mut self.bytes)?;
+            }
+        }
+        Ok(from(&self.bytes, self.begin, place))
     }
+}
 
-    fn holds(&self, place: u64) -> bool {
-        let rest = self.bytes.get(self.at(place)..).unwrap_or_default();
-        HEADER <= rest.len() && entry::length(rest).is_some_and(|length| length <= rest.len())
-    }
+/// What stands behind a place, of bytes that begin at another.
+fn from(bytes: &[u8], begin: u64, place: u64) -> &[u8] {
+    let at = place.checked_sub(begin).and_then(|at| usize::try_from(at).ok());
+    at.and_then(|at| bytes.get(at..)).unwrap_or_default()
+}
+
+/// Whether an entry that stands at a place is whole within bytes that begin at another.
+fn whole(bytes: &[u8], begin: u64, place: u64) -> bool {
+    let rest = from(bytes, begin, place);
+    HEADER <= rest.len() && entry::length(rest).is_some_and(|length| length <= rest.len())
 }
 
 /// A message as it stands in the log.

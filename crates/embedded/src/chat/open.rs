@@ -71,7 +71,7 @@ pub(crate) fn open(
         last: known.last,
         newest: None,
     };
-    let archive = Archive::new(Arc::clone(&disk));
+    let archive = Archive::new(Arc::clone(&disk), options.chat_cache_bytes);
     let shared = Arc::new(Shared::new(state, &known.tenants, archive));
     let tenants = Tenants::new(known.tenants);
     let fresh = Fresh { tenants_from: tenants.count(), sent: known.sent, ..Fresh::default() };
@@ -88,6 +88,7 @@ pub(crate) fn open(
     let (messages, replayed) = (fresh.sent, shared.read().recent.current.entries);
     tracing::info!(messages, replayed, torn_bytes, ?took, "chats are open");
 
+    shared.archive.settle(log.next_payload());
     let spare = log.spare();
     let listener = Arc::new(Mutex::new(None));
     let front = Front {

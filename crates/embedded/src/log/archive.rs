@@ -1,11 +1,17 @@
 //! Reading from a log that is never cut.
 
+mod cache;
+
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
+use self::cache::{BLOCK, Cache};
 use super::{
     Location,
     record::{self, RECORD_HEADER, SEGMENT_HEADER},
@@ -21,6 +27,9 @@ const OPEN_MAX: usize = 256;
 pub(crate) struct Archive {
     disk: Arc<dyn Disk>,
     open: Mutex<HashMap<u64, Open>>,
+    cache: Cache,
+    /// Nothing before this place changes any more.
+    settled: AtomicU64,
 }
 
 #[derive(Clone, Debug)]
@@ -29,9 +38,39 @@ struct Open {
     len: u64,
 }
 
+/// A part of a segment in memory, and where it begins.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    pub(crate) begin: Location,
+    pub(crate) bytes: Arc<[u8]>,
+}
+
 impl Archive {
-    pub(crate) fn new(disk: Arc<dyn Disk>) -> Self {
-        Self { disk, open: Mutex::default() }
+    /// An archive that keeps at most so many bytes of what was read in memory.
+    pub(crate) fn new(disk: Arc<dyn Disk>, cache_bytes: usize) -> Self {
+        let (open, cache) = (Mutex::default(), Cache::new(cache_bytes));
+        Self { disk, open, cache, settled: AtomicU64::new(0) }
+    }
+
+    /// Nothing before a place changes any more.
+    pub(crate) fn settle(&self, place: Location) {
+        self.settled.store(place.0, Ordering::Release);
+    }
+
+    /// The part of its segment that a place is in, if nothing of it changes any more.
+    pub(crate) fn block(&self, place: Location) -> io::Result<Option<Block>> {
+        let begin = Location(place.0 - place.offset() % BLOCK);
+        if self.settled.load(Ordering::Acquire) < begin.0 + BLOCK {
+            return Ok(None);
+        }
+        if let Some(bytes) = self.cache.get(begin) {
+            return Ok(Some(Block { begin, bytes }));
+        }
+        let mut bytes = Vec::new();
+        self.read(begin, usize::try_from(BLOCK).unwrap_or_default(), &mut bytes)?;
+        let bytes: Arc<[u8]> = bytes.into();
+        self.cache.put(begin, &bytes);
+        Ok(Some(Block { begin, bytes }))
     }
 
     /// Reads `len` bytes from a place on, or as many as the segment has; in place of what `bytes`

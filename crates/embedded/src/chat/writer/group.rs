@@ -131,6 +131,7 @@ impl Writer {
             self.group.commit.bytes = self.log.append(&self.group.payload)?;
             self.group.commit.synced = began.elapsed();
             self.group.payload.clear();
+            self.shared.archive.settle(self.log.next_payload());
             self.gate.set_refusing(false);
             let stored = self.group.now();
             self.publish();

@@ -1,10 +1,20 @@
 //! What chats are called in JSON.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use switchboard_core::chat::{
     self, Entry, Happening, Message, MessageStatus, PhoneNumber, Steps, Written,
 };
 use utoipa::ToSchema;
+
+/// A phone number, written without an allocation: a page of messages has very many.
+#[derive(Clone, Copy, Debug)]
+struct Phone(PhoneNumber);
+
+impl Serialize for Phone {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
 
 /// What is known of a user.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -46,8 +56,8 @@ pub(super) struct ReceiptRequest {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Profile<'a> {
     /// In E.164.
-    #[schema(example = "+41791234567")]
-    phone: String,
+    #[schema(example = "+41791234567", value_type = String)]
+    phone: Phone,
     /// `null` where none was ever set.
     #[schema(example = "Zoë")]
     name: Option<&'a str>,
@@ -59,7 +69,7 @@ pub(super) struct Profile<'a> {
 impl<'a> Profile<'a> {
     pub(super) fn of(profile: &'a chat::Profile) -> Self {
         Self {
-            phone: profile.phone.to_string(),
+            phone: Phone(profile.phone),
             name: profile.name.as_ref().map(chat::Name::as_str),
             created_at: profile.created_at.0,
         }
@@ -74,14 +84,14 @@ pub(super) struct MessageBody<'a> {
     #[schema(example = 1)]
     id: u64,
     /// The chat: the number of the other user.
-    #[schema(example = "+41791234568")]
-    chat: String,
+    #[schema(example = "+41791234568", value_type = String)]
+    chat: Phone,
     /// Who sent it.
-    #[schema(example = "+41791234567")]
-    from: String,
+    #[schema(example = "+41791234567", value_type = String)]
+    from: Phone,
     /// To whom.
-    #[schema(example = "+41791234568")]
-    to: String,
+    #[schema(example = "+41791234568", value_type = String)]
+    to: Phone,
     /// What is written.
     #[schema(example = "Hello!")]
     text: &'a str,
@@ -101,9 +111,9 @@ impl<'a> MessageBody<'a> {
     pub(super) fn of(user: PhoneNumber, message: &'a Message, status: MessageStatus) -> Self {
         Self {
             id: message.id,
-            chat: message.peer_of(user).to_string(),
-            from: message.from.to_string(),
-            to: message.to.to_string(),
+            chat: Phone(message.peer_of(user)),
+            from: Phone(message.from),
+            to: Phone(message.to),
             text: message.text.as_str(),
             sent_at: message.sent_at.0,
             status: status.as_str(),
@@ -127,8 +137,8 @@ pub(super) struct Sent<'a> {
 #[schema(as = Chat)]
 pub(super) struct ChatBody<'a> {
     /// With whom.
-    #[schema(example = "+41791234568")]
-    peer: String,
+    #[schema(example = "+41791234568", value_type = String)]
+    peer: Phone,
     /// The name that the peer has set; `null` if none.
     peer_name: Option<&'a str>,
     /// The last message, whoever sent it.
@@ -152,7 +162,7 @@ impl<'a> ChatBody<'a> {
         known: Option<(bool, Option<i64>)>,
     ) -> Self {
         Self {
-            peer: chat.peer.to_string(),
+            peer: Phone(chat.peer),
             peer_name: chat.peer_name.as_ref().map(chat::Name::as_str),
             last_message: MessageBody::of(user, &chat.last.message, chat.last.status),
             unread: chat.unread,
