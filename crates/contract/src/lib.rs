@@ -4,6 +4,7 @@
 //! `switchboard_contract::ledger!(open);`, where `open` is an async function that opens an empty
 //! store. A clause is one public function; the macro makes a test of each.
 
+pub mod chats;
 pub mod journal;
 pub mod ledger;
 mod model;

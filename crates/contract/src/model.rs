@@ -1,5 +1,7 @@
 //! The simplest implementation of every port, in memory.
 
+mod chats;
+
 use std::{
     collections::BTreeMap,
     future,
@@ -17,6 +19,7 @@ use switchboard_core::{
 pub struct Model {
     ids: Mutex<BTreeMap<Entry, u64>>,
     reports: Mutex<Vec<Report>>,
+    chats: chats::Chats,
 }
 
 impl Ledger for Model {
