@@ -18,6 +18,7 @@
 //! A [`Session`] holds a connection, answers the node's pings with a status, and connects again
 //! when the connection breaks: see [`session`].
 
+pub mod chat;
 mod error;
 mod ingest;
 mod node;

@@ -30,21 +30,31 @@
 //! out: it is for browsers, and has nothing that gRPC has not.
 
 mod carrier;
+mod inbox;
 mod keep;
 mod requests;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use switchboard_proto::v1::{
-    self, AddRequest, EchoMessage, SessionIngestRequest, client_frame, server_frame,
+    self, AddRequest, EchoMessage, SessionAcknowledgeRequest, SessionIngestRequest,
+    SessionSendRequest, Typing, client_frame, server_frame,
 };
 use tokio::{runtime::Handle, sync::oneshot, task::JoinSet, time};
 
 use self::{
+    inbox::Inbox,
     keep::Keeper,
     requests::{Answer, Requests},
 };
-use crate::{Client, Error, Receipt};
+use crate::{
+    Client, Error, Receipt,
+    chat::{self, Entry, Marks, MessageStatus},
+};
 
 /// The longest frame, in bytes without its tag and length. A node takes no longer ones either.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
@@ -58,6 +68,9 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest id of a client, in bytes.
 pub const CLIENT_BYTES_MAX: usize = 128;
+
+/// How long what has arrived is gathered before the node is told.
+pub const INBOX_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a client reports of itself, with the answer to each ping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,6 +146,22 @@ pub enum Event {
         /// How long until the next try. None: the client was refused, and the session is over.
         retry_in: Option<Duration>,
     },
+    /// The inbox is followed from here on.
+    #[non_exhaustive]
+    Following {
+        /// Reading on from here misses nothing.
+        cursor: String,
+    },
+    /// Something happened to the user: each once, in order, however often the connection breaks.
+    Happened(Entry),
+    /// Somebody is writing to the user, or has stopped.
+    #[non_exhaustive]
+    Typing {
+        /// His number.
+        peer: String,
+        /// Whether he is writing.
+        typing: bool,
+    },
     /// The node has refused something that was no request.
     Refused(Error),
 }
@@ -147,6 +176,8 @@ pub struct Builder {
     events: Arc<dyn Fn(Event) + Send + Sync>,
     requests_max: usize,
     patience: Duration,
+    inbox: Option<String>,
+    receipts: bool,
 }
 
 impl Client {
@@ -159,6 +190,8 @@ impl Client {
             events: Arc::new(drop),
             requests_max: REQUESTS_MAX,
             patience: PATIENCE,
+            inbox: None,
+            receipts: true,
         }
     }
 }
@@ -189,6 +222,23 @@ impl Builder {
         self
     }
 
+    /// Follows the inbox of the user that the client is, a phone number: `after` is the cursor of an
+    /// entry, `now`, or empty: then from the first. What happens is an [`Event::Happened`].
+    ///
+    /// Messages of others are acknowledged as delivered once the event callback has returned,
+    /// unless [`Builder::with_receipts`] says otherwise.
+    pub fn with_inbox(mut self, after: impl Into<String>) -> Self {
+        self.inbox = Some(after.into());
+        self
+    }
+
+    /// Whether what arrives is acknowledged as delivered by the session itself, which it is unless
+    /// given.
+    pub fn with_receipts(mut self, receipts: bool) -> Self {
+        self.receipts = receipts;
+        self
+    }
+
     /// Starts the session, which connects from now on. An unreachable node is no error: that is an
     /// [`Event::Disconnected`].
     ///
@@ -213,11 +263,25 @@ impl Builder {
             events: self.events,
             patience: self.patience,
             requests: Arc::clone(&requests),
+            inbox: self.inbox.map(|after| Mutex::new(Inbox::new(after, self.receipts))),
         };
         let mut task = JoinSet::new();
         task.spawn_on(keeper.keep(), &runtime);
         Ok(Session { requests, timeout, task })
     }
+}
+
+/// A message was sent over a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Its number within the chat.
+    pub id: u64,
+    /// When it was accepted, in milliseconds since the Unix epoch.
+    pub sent_at: i64,
+    /// How far it has come.
+    pub status: MessageStatus,
+    /// Whether this request sent it, rather than an earlier one.
+    pub new: bool,
 }
 
 /// A session. Dropping it ends it at once, [`Session::close`] in good order.
@@ -278,6 +342,77 @@ impl Session {
             server_frame::Frame::Ingest(receipt) => Some(receipt.into()),
             _ => None,
         })
+    }
+
+    /// Sends a message as the user that the client is: durable when the future is done. Queued when
+    /// this returns, before the future is awaited. On a broken connection it is sent again on the
+    /// next, which is the same message: without a `client_message_id` one is made up.
+    ///
+    /// # Errors
+    ///
+    /// `invalid_phone`, `invalid_recipient`, `invalid_text`, `conflict`; `unavailable` when no
+    /// answer came until the client's timeout; otherwise those of [`Session::echo`].
+    pub fn send(
+        &self,
+        to: &str,
+        text: &str,
+        client_message_id: Option<&str>,
+    ) -> impl Future<Output = Result<Sent, Error>> + Send + use<> {
+        let client_message_id = client_message_id.map_or_else(chat::made_up, ToOwned::to_owned);
+        let (to, text) = (to.to_owned(), text.to_owned());
+        let traceparent = String::new();
+        let frame = |request_id| {
+            client_frame::Frame::Send(SessionSendRequest {
+                to,
+                text,
+                client_message_id,
+                request_id,
+                traceparent,
+            })
+        };
+        answered(self.timeout, self.requests.ask(frame), |answer| match answer {
+            server_frame::Frame::Send(it) => {
+                let status = it.status().into();
+                Some(Sent { id: it.id, sent_at: it.sent_at, status, new: it.new })
+            }
+            _ => None,
+        })
+    }
+
+    /// States up to which messages of a peer the user has got, and read. Queued when this returns,
+    /// before the future is awaited.
+    ///
+    /// # Errors
+    ///
+    /// `not_found` for a message that is not there; `invalid_phone`; otherwise those of
+    /// [`Session::echo`].
+    pub fn acknowledge(
+        &self,
+        peer: &str,
+        delivered_up_to: Option<u64>,
+        read_up_to: Option<u64>,
+    ) -> impl Future<Output = Result<Marks, Error>> + Send + use<> {
+        let peer = peer.to_owned();
+        let frame = |request_id| {
+            client_frame::Frame::Acknowledge(SessionAcknowledgeRequest {
+                peer,
+                delivered_up_to,
+                read_up_to,
+                request_id,
+            })
+        };
+        answered(self.timeout, self.requests.ask(frame), |answer| match answer {
+            server_frame::Frame::Acknowledge(marks) => {
+                let (delivered_up_to, read_up_to) = (marks.delivered_up_to, marks.read_up_to);
+                Some(Marks { delivered_up_to, read_up_to })
+            }
+            _ => None,
+        })
+    }
+
+    /// Tells a peer's sessions that the user is writing to him, or has stopped: now or not at all.
+    pub fn typing(&self, peer: &str, typing: bool) {
+        self.requests.hint(client_frame::Frame::Typing(Typing { peer: peer.to_owned(), typing }));
     }
 
     /// Ends the session: what was asked for is sent, and the node told that nothing follows.

@@ -10,6 +10,10 @@ use switchboard_core::{
 use switchboard_embedded::{Embedded, Options, disk::LocalDisk};
 
 const OPTIONS: Options = Options {
+    chat_segment_bytes: 128 * 1024,
+    chat_memory_bytes: 1 << 20,
+    chat_cache_bytes: 1 << 20,
+    chat_flush_entries: 3,
     reports_segment_bytes: 64 * 1024,
     segment_bytes: 4096,
     ingest_memory_bytes: 1 << 20,

@@ -1,6 +1,10 @@
 //! The task of a session: connects, holds the connection, and connects again.
 
-use std::{future, sync::Arc, time::Duration};
+use std::{
+    future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use switchboard_proto::v1::{Hello, Pong, client_frame, server_frame};
 use tokio::time::{self, Instant};
@@ -8,10 +12,12 @@ use tokio::time::{self, Instant};
 use super::{
     Event, Status,
     carrier::{self, Incoming, Outgoing},
+    inbox::{Inbox, OWN},
     requests::Requests,
 };
 use crate::{
     Error,
+    chat::Entry,
     node::Node,
     retry::{self, Pauses},
 };
@@ -41,6 +47,8 @@ pub(super) struct Keeper {
     pub(super) events: Arc<dyn Fn(Event) + Send + Sync>,
     pub(super) patience: Duration,
     pub(super) requests: Arc<Requests>,
+    /// Where it is in the inbox, if it follows.
+    pub(super) inbox: Option<Mutex<Inbox>>,
 }
 
 /// How a connection ended.
@@ -101,6 +109,20 @@ impl Keeper {
         }
     }
 
+    fn inbox(&self) -> Option<MutexGuard<'_, Inbox>> {
+        let inbox = self.inbox.as_ref()?;
+        Some(inbox.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// When the node is to be told what has arrived, if anything has.
+    async fn arrived(&self) {
+        let due = self.inbox().and_then(|inbox| inbox.due);
+        match due {
+            Some(due) => time::sleep_until(due).await,
+            None => future::pending().await,
+        }
+    }
+
     /// One connection, from its beginning to its end, and for how long it held.
     async fn connection(&self) -> (End, Duration) {
         let opened = tokio::select! {
@@ -123,7 +145,10 @@ impl Keeper {
         connection.outgoing.push(client_frame::Frame::Hello(Hello {
             tenant: self.tenant.to_string(),
             client: self.client.clone(),
-            cursor: None,
+            cursor: self.inbox().map(|mut inbox| {
+                inbox.connected();
+                inbox.after.clone()
+            }),
             traceparent: String::new(),
         }));
         let mut incoming = incoming;
@@ -171,6 +196,12 @@ impl Connection<'_> {
                     return self.ended(Some(error));
                 },
                 () = requests.woken() => {}
+                () = self.keeper.arrived(), if self.welcomed.is_some() => {
+                    let frames = self.keeper.inbox().map(|mut inbox| inbox.say());
+                    for frame in frames.into_iter().flatten() {
+                        self.outgoing.push(frame);
+                    }
+                }
                 () = time::sleep_until(self.overdue) => {
                     let what = if self.welcomed.is_some() { "ping" } else { "welcome" };
                     return End::Broken(silent(what, self.keeper.patience));
@@ -207,11 +238,33 @@ impl Connection<'_> {
             server_frame::Frame::Ingest(ref receipt) => {
                 requests.answer(receipt.request_id, Ok(frame));
             }
-            server_frame::Frame::Send(_)
-            | server_frame::Frame::Acknowledge(_)
-            | server_frame::Frame::Inbox(_)
-            | server_frame::Frame::Typing(_)
-            | server_frame::Frame::Following(_) => {}
+            server_frame::Frame::Send(ref sent) => requests.answer(sent.request_id, Ok(frame)),
+            server_frame::Frame::Acknowledge(ref marks) if OWN <= marks.request_id => {
+                self.own_answered(marks.request_id);
+            }
+            server_frame::Frame::Acknowledge(ref marks) => {
+                requests.answer(marks.request_id, Ok(frame));
+            }
+            server_frame::Frame::Following(following) => {
+                if let Some(mut inbox) = self.keeper.inbox() {
+                    inbox.following(following.cursor.clone());
+                }
+                events(Event::Following { cursor: following.cursor });
+            }
+            server_frame::Frame::Inbox(entry) => {
+                let entry = Entry::from(entry);
+                let came = self.keeper.inbox().map(|mut it| it.came(&entry, &self.keeper.client));
+                if came == Some(true) {
+                    events(Event::Happened(entry));
+                }
+            }
+            server_frame::Frame::Typing(hint) => {
+                events(Event::Typing { peer: hint.peer, typing: hint.typing });
+            }
+            // What was said of arrived messages is said again on the next connection.
+            server_frame::Frame::Error(message) if OWN <= message.request_id => {
+                self.own_answered(message.request_id);
+            }
             server_frame::Frame::Error(message) => {
                 let error = Error::new(&message.code, message.content);
                 if message.request_id != 0 {
@@ -229,6 +282,12 @@ impl Connection<'_> {
                 self.draining = Some(delay);
                 events(Event::Draining { delay });
             }
+        }
+    }
+
+    fn own_answered(&self, request_id: u64) {
+        if let Some(mut inbox) = self.keeper.inbox() {
+            inbox.answered(request_id);
         }
     }
 

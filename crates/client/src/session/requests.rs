@@ -12,6 +12,9 @@ use tokio::sync::{Notify, oneshot};
 use super::FRAME_BYTES_MAX;
 use crate::Error;
 
+/// The most hints that wait to be sent.
+const HINTS_MAX: usize = 16;
+
 /// What comes of a request: the frame that answers it.
 pub(super) type Answer = Result<server_frame::Frame, Error>;
 
@@ -29,6 +32,8 @@ struct State {
     last_id: u64,
     /// Not sent on this connection.
     queue: VecDeque<Waiting>,
+    /// To be sent, and forgotten: on the next connection they would be late.
+    hints: VecDeque<client_frame::Frame>,
     /// Sent, by their number.
     sent: BTreeMap<u64, Waiting>,
     closing: bool,
@@ -107,16 +112,32 @@ impl Requests {
         Ok(answered)
     }
 
+    /// Sends a frame that has no answer, if there is a connection.
+    pub(super) fn hint(&self, frame: client_frame::Frame) {
+        let mut state = self.state();
+        state.hints.push_back(frame);
+        state.hints.truncate(HINTS_MAX);
+        drop(state);
+        self.wake.notify_one();
+    }
+
     /// The next request to send.
     pub(super) fn take(&self) -> Option<ClientFrame> {
         let mut state = self.state();
+        if let Some(hint) = state.hints.pop_front() {
+            return Some(ClientFrame { frame: Some(hint) });
+        }
         while let Some(mut waiting) = state.queue.pop_front() {
             if waiting.answer.is_closed() {
                 continue;
             }
             let frame = match &waiting.frame {
-                // Recorded once, however often it is sent.
-                Some(frame @ client_frame::Frame::Ingest(_)) => Some(frame.clone()),
+                // Done once, however often it is sent.
+                Some(
+                    frame @ (client_frame::Frame::Ingest(_)
+                    | client_frame::Frame::Send(_)
+                    | client_frame::Frame::Acknowledge(_)),
+                ) => Some(frame.clone()),
                 _ => waiting.frame.take(),
             };
             state.sent.insert(waiting.id, waiting);
@@ -159,6 +180,7 @@ impl Requests {
     /// The connection is gone: what can be repeated waits for the next, the rest fails.
     pub(super) fn broken(&self) {
         let mut state = self.state();
+        state.hints.clear();
         for (_, waiting) in std::mem::take(&mut state.sent) {
             if waiting.frame.is_some() {
                 state.put_back(waiting);

@@ -25,6 +25,10 @@ use crate::{
 
 /// Small, so that everything that has an end is met soon.
 pub(super) const OPTIONS: Options = Options {
+    chat_segment_bytes: 128 * 1024,
+    chat_memory_bytes: 1 << 20,
+    chat_cache_bytes: 1 << 20,
+    chat_flush_entries: 3,
     reports_segment_bytes: 4 * 1024,
     segment_bytes: 4096,
     ingest_memory_bytes: 1 << 20,

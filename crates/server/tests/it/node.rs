@@ -181,6 +181,7 @@ impl Node {
         let listeners = Listeners::bind(free, free, free).await.unwrap();
         let addresses = listeners.addresses();
         let ports = Ports {
+            chats: Arc::new(Model::default()),
             ledger: Arc::clone(&world) as _,
             journal: Arc::clone(&world) as _,
             store: Arc::clone(&world) as _,
