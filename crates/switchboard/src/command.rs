@@ -2,6 +2,7 @@
 
 pub(crate) mod bench;
 pub(crate) mod call;
+pub(crate) mod chat;
 pub(crate) mod connect;
 pub(crate) mod ingest;
 pub(crate) mod serve;
@@ -15,11 +16,11 @@ use crate::Failure;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Target {
     /// The node.
-    #[arg(long, env = "SWITCHBOARD_URL", default_value = "http://127.0.0.1:7400")]
+    #[arg(long, env = "SWITCHBOARD_URL", default_value = "http://127.0.0.1:7400", global = true)]
     pub(crate) url: String,
 
     /// Answer in JSON.
-    #[arg(long, env = "SWITCHBOARD_JSON")]
+    #[arg(long, env = "SWITCHBOARD_JSON", global = true)]
     pub(crate) json: bool,
 }
 

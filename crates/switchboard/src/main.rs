@@ -34,6 +34,7 @@ enum Command {
     Ingest(command::ingest::Options),
     Connect(command::connect::Options),
     Status(command::status::Options),
+    Chat(command::chat::Options),
     Call(command::call::Options),
     /// Drive a running node and print throughput and a latency histogram.
     #[command(subcommand)]
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
         Command::Ingest(options) => command::ingest::run(options),
         Command::Connect(options) => command::connect::run(options),
         Command::Status(options) => command::status::run(options),
+        Command::Chat(options) => command::chat::run(options),
         Command::Call(options) => command::call::run(options),
         Command::Bench(command::bench::Bench::Ingest(options)) => command::bench::run(options),
     };
