@@ -211,8 +211,9 @@ impl Client {
         let (tenant, name) = (self.tenant.to_string(), name.map(ToOwned::to_owned));
         let request = RegisterUserRequest { tenant, phone: phone.to_owned(), name };
         let service = self.chats()?;
-        let answer = retry::until(self.timeout, async || {
-            service.clone().register_user(request.clone()).await
+        let answer = retry::until(self.timeout, || {
+            let (mut service, request) = (service.clone(), request.clone());
+            async move { service.register_user(request).await }
         });
         let it = answer.await?.into_inner();
         Ok(Profile { phone: it.phone, name: it.name, created_at: it.created_at, new: it.new })
@@ -241,8 +242,9 @@ impl Client {
             client_message_id: client_message_id.map_or_else(made_up, ToOwned::to_owned),
         };
         let service = self.chats()?;
-        let answer = retry::until(self.timeout, async || {
-            service.clone().send_message(request.clone()).await
+        let answer = retry::until(self.timeout, || {
+            let (mut service, request) = (service.clone(), request.clone());
+            async move { service.send_message(request).await }
         });
         let sent = answer.await?.into_inner();
         let message = sent.message.ok_or_else(|| Error::new("internal", "no message came back"))?;
@@ -264,8 +266,10 @@ impl Client {
         let (tenant, phone) = (self.tenant.to_string(), phone.to_owned());
         let request = ListChatsRequest { tenant, phone, limit, cursor: cursor.to_owned() };
         let service = self.chats()?;
-        let answer =
-            retry::until(self.timeout, async || service.clone().list_chats(request.clone()).await);
+        let answer = retry::until(self.timeout, || {
+            let (mut service, request) = (service.clone(), request.clone());
+            async move { service.list_chats(request).await }
+        });
         let page = answer.await?.into_inner();
         let entries = page.chats.into_iter().map(Into::into).collect();
         Ok(Page { entries, next_cursor: page.next_cursor, previous_cursor: String::new() })
@@ -292,8 +296,9 @@ impl Client {
             cursor: cursor.to_owned(),
         };
         let service = self.chats()?;
-        let answer = retry::until(self.timeout, async || {
-            service.clone().list_messages(request.clone()).await
+        let answer = retry::until(self.timeout, || {
+            let (mut service, request) = (service.clone(), request.clone());
+            async move { service.list_messages(request).await }
         });
         let page = answer.await?.into_inner();
         let entries = page.messages.into_iter().map(Into::into).collect();
@@ -322,8 +327,10 @@ impl Client {
             read_up_to,
         };
         let service = self.chats()?;
-        let answer =
-            retry::until(self.timeout, async || service.clone().acknowledge(request.clone()).await);
+        let answer = retry::until(self.timeout, || {
+            let (mut service, request) = (service.clone(), request.clone());
+            async move { service.acknowledge(request).await }
+        });
         let marks = answer.await?.into_inner();
         Ok(Marks { delivered_up_to: marks.delivered_up_to, read_up_to: marks.read_up_to })
     }
@@ -343,8 +350,10 @@ impl Client {
         let (tenant, phone) = (self.tenant.to_string(), phone.to_owned());
         let request = ReadInboxRequest { tenant, phone, after: after.to_owned(), limit };
         let service = self.chats()?;
-        let answer =
-            retry::until(self.timeout, async || service.clone().read_inbox(request.clone()).await);
+        let answer = retry::until(self.timeout, || {
+            let (mut service, request) = (service.clone(), request.clone());
+            async move { service.read_inbox(request).await }
+        });
         let page = answer.await?.into_inner();
         let entries = page.entries.into_iter().map(Into::into).collect();
         Ok(Page { entries, next_cursor: page.next_cursor, previous_cursor: String::new() })
@@ -368,8 +377,9 @@ impl Client {
             client_message_id: client_message_id.to_owned(),
         };
         let service = self.chats()?;
-        let answer = retry::until(self.timeout, async || {
-            service.clone().trace_message(request.clone()).await
+        let answer = retry::until(self.timeout, || {
+            let (mut service, request) = (service.clone(), request.clone());
+            async move { service.trace_message(request).await }
         });
         let traced = answer.await?.into_inner();
         let message = traced.message.ok_or_else(|| Error::new("internal", "no message came"))?;

@@ -44,8 +44,10 @@ impl Client {
     pub async fn ingest(&self, key: &str) -> Result<Receipt, Error> {
         let request = IngestRequest { tenant: self.tenant.to_string(), key: key.to_owned() };
         let service = IngestServiceClient::new(self.channel()?);
-        let answer =
-            retry::until(self.timeout, async || service.clone().ingest(request.clone()).await);
+        let answer = retry::until(self.timeout, || {
+            let (mut service, request) = (service.clone(), request.clone());
+            async move { service.ingest(request).await }
+        });
         Ok(answer.await?.into_inner().into())
     }
 
@@ -59,8 +61,9 @@ impl Client {
         let keys = keys.iter().map(|key| key.as_ref().to_owned()).collect();
         let request = IngestBatchRequest { tenant: self.tenant.to_string(), keys };
         let service = IngestServiceClient::new(self.channel()?);
-        let answer = retry::until(self.timeout, async || {
-            service.clone().ingest_batch(request.clone()).await
+        let answer = retry::until(self.timeout, || {
+            let (mut service, request) = (service.clone(), request.clone());
+            async move { service.ingest_batch(request).await }
         });
         Ok(answer.await?.into_inner().results.into_iter().map(Receipt::from).collect())
     }

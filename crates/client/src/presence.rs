@@ -72,8 +72,9 @@ impl Client {
 
     async fn count(&self, request: CountOnlineRequest) -> Result<Online, Error> {
         let service = StatusReaderClient::new(self.channel()?);
-        let answer = retry::until(self.timeout, async || {
-            service.clone().count_online(request.clone()).await
+        let answer = retry::until(self.timeout, || {
+            let (mut service, request) = (service.clone(), request.clone());
+            async move { service.count_online(request).await }
         });
         Ok(answer.await?.into_inner().into())
     }
@@ -103,8 +104,10 @@ impl Client {
         let (tenant, client) = (self.tenant.to_string(), client.to_owned());
         let request = GetClientRequest { tenant, client };
         let service = StatusReaderClient::new(self.channel()?);
-        let answer =
-            retry::until(self.timeout, async || service.clone().get_client(request.clone()).await);
+        let answer = retry::until(self.timeout, || {
+            let (mut service, request) = (service.clone(), request.clone());
+            async move { service.get_client(request).await }
+        });
         let found = answer.await?.into_inner();
         Ok(Seen {
             online: found.online,
@@ -123,8 +126,10 @@ impl Client {
     pub async fn online_history(&self, minutes: u32) -> Result<Vec<Point>, Error> {
         let request = HistoryRequest { tenant: self.tenant.to_string(), minutes };
         let service = StatusReaderClient::new(self.channel()?);
-        let answer =
-            retry::until(self.timeout, async || service.clone().history(request.clone()).await);
+        let answer = retry::until(self.timeout, || {
+            let (mut service, request) = (service.clone(), request.clone());
+            async move { service.history(request).await }
+        });
         let points = answer.await?.into_inner().points;
         Ok(points.into_iter().map(|point| Point { at: point.at, online: point.online }).collect())
     }

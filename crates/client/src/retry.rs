@@ -14,10 +14,10 @@ const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Calls until there is an answer, an error that trying again does not mend, or no time left.
-pub(crate) async fn until<T>(
-    timeout: Duration,
-    mut call: impl AsyncFnMut() -> Result<T, tonic::Status>,
-) -> Result<T, Error> {
+pub(crate) async fn until<T, F>(timeout: Duration, mut call: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, tonic::Status>>,
+{
     let deadline = Instant::now() + timeout;
     let mut pauses = Pauses::new(PAUSE, PAUSE_MAX);
     loop {

@@ -9,6 +9,9 @@ use crate::{Failure, command::serve::Options};
 
 const MIB: usize = 1024 * 1024;
 
+/// The longest file of chat's log, in bytes.
+const CHAT_SEGMENT_MAX: usize = 32 * MIB;
+
 /// Opens the store that the options name.
 ///
 /// # Errors
@@ -33,6 +36,11 @@ pub(crate) async fn open(
         segment_bytes: options.log_segment_mib as usize * MIB,
         ingest_memory_bytes: options.ingest_memory_mib as usize * MIB,
         flush_keys: options.checkpoint_keys.max(1) as usize,
+        // As large as the log's, up to what it has by itself.
+        chat_segment_bytes: (options.log_segment_mib as usize * MIB).min(CHAT_SEGMENT_MAX),
+        chat_memory_bytes: options.chat_memory_mib as usize * MIB / 2,
+        chat_cache_bytes: options.chat_memory_mib as usize * MIB / 2,
+        chat_flush_entries: options.checkpoint_messages.max(1) as usize,
         entropy: u64::from_le_bytes(entropy),
         ..switchboard_embedded::Options::default()
     };

@@ -133,6 +133,19 @@ pub(crate) struct Options {
     /// After how many new keys they are moved from the log to the sorted files.
     #[arg(long, env = "SWITCHBOARD_CHECKPOINT_KEYS", default_value_t = 1_000_000)]
     pub(crate) checkpoint_keys: u32,
+
+    /// Memory for chat: half of it for messages that were read lately, in MiB.
+    #[arg(
+        long,
+        env = "SWITCHBOARD_CHAT_MEMORY_MIB",
+        default_value_t = 1024,
+        value_parser = clap::value_parser!(u32).range(2..=1_048_576)
+    )]
+    pub(crate) chat_memory_mib: u32,
+
+    /// After how many messages and receipts they are put into tables.
+    #[arg(long, env = "SWITCHBOARD_CHECKPOINT_MESSAGES", default_value_t = 500_000)]
+    pub(crate) checkpoint_messages: u32,
 }
 
 /// How the log looks.
