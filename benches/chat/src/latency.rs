@@ -1,5 +1,5 @@
-//! How long a send takes at a steady rate: until it is acknowledged, and from then until its frame is
-//! at the recipient.
+//! How long a send takes at a steady rate: until it is acknowledged, and from then until its frame
+//! is at the recipient.
 
 use std::{
     collections::HashMap,
@@ -117,7 +117,8 @@ async fn send(mut session: Session, place: usize, times: Shared) -> Result<(), E
                 session.flush().await?;
             }
             read = session.read(|frame| {
-                if frame.number == SENT && let Ok(sent) = SessionSendResponse::decode(frame.payload) {
+                if frame.number == SENT {
+                    let sent = SessionSendResponse::decode(frame.payload).unwrap_or_default();
                     lock(&times).acknowledged.insert((place, sent.id), Instant::now());
                 }
             }) => read?,

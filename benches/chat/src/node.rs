@@ -36,5 +36,5 @@ pub(crate) fn phone(number: usize) -> String {
 }
 
 /// What is written: a hundred characters.
-pub(crate) const TEXT: &str = "The quick brown fox jumps over the lazy dog, and then, as every day, \
-    it does so once more until dusk.";
+pub(crate) const TEXT: &str = "The quick brown fox jumps over the lazy dog, and then, as \
+    every day, it does so once more until dusk.";

@@ -1,8 +1,8 @@
 //! Chat: private conversations between phone numbers.
 //!
 //! The calls here are single requests over gRPC; each is repeated until it is answered or the
-//! client's timeout is over, which is safe: a send without a name of its own gets one. Whoever wants
-//! to hear what happens holds a session ([`crate::session::Builder::with_inbox`]).
+//! client's timeout is over, which is safe: a send without a name of its own gets one. Whoever
+//! wants to hear what happens holds a session ([`crate::session::Builder::with_inbox`]).
 
 use std::hash::{BuildHasher as _, RandomState};
 

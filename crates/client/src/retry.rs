@@ -75,6 +75,8 @@ fn random() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::future;
+
     use super::*;
 
     #[test]
@@ -91,23 +93,28 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_can_be_mended_is_tried_again_and_nothing_else() {
         let mut tries = 0;
-        let answer = until(Duration::from_secs(30), async || {
+        let answer = until(Duration::from_secs(30), || {
             tries += 1;
-            if tries < 4 { Err(tonic::Status::unavailable("full")) } else { Ok(tries) }
+            future::ready(match tries {
+                4 => Ok(tries),
+                _ => Err(tonic::Status::unavailable("full")),
+            })
         });
         assert_eq!(answer.await, Ok(4));
 
         let mut tries = 0;
-        let refused: Result<(), _> = until(Duration::from_secs(30), async || {
+        let refused: Result<(), _> = until(Duration::from_secs(30), || {
             tries += 1;
-            Err(tonic::Status::invalid_argument("no key"))
+            future::ready(Err(tonic::Status::invalid_argument("no key")))
         })
         .await;
         assert_eq!((refused.unwrap_err().code(), tries), ("invalid_request", 1));
 
         let began = Instant::now();
-        let refused: Result<(), _> =
-            until(Duration::from_secs(3), async || Err(tonic::Status::unavailable("full"))).await;
+        let refused: Result<(), _> = until(Duration::from_secs(3), || {
+            future::ready(Err(tonic::Status::unavailable("full")))
+        })
+        .await;
         assert_eq!(refused.unwrap_err().code(), "unavailable");
         assert!(began.elapsed() <= Duration::from_secs(3));
     }

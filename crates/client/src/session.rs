@@ -222,8 +222,8 @@ impl Builder {
         self
     }
 
-    /// Follows the inbox of the user that the client is, a phone number: `after` is the cursor of an
-    /// entry, `now`, or empty: then from the first. What happens is an [`Event::Happened`].
+    /// Follows the inbox of the user that the client is, a phone number: `after` is the cursor of
+    /// an entry, `now`, or empty: then from the first. What happens is an [`Event::Happened`].
     ///
     /// Messages of others are acknowledged as delivered once the event callback has returned,
     /// unless [`Builder::with_receipts`] says otherwise.

@@ -7,7 +7,7 @@ mod pages;
 use std::sync::{Arc, Mutex};
 
 use switchboard_core::{
-    Code, Millis, Result,
+    Code, Error, Millis, Result,
     chat::{
         Acknowledgement, Chats, ClientMessageId, Draft, Entry, Happening, Marks, MessageStatus,
         Name, PhoneNumber, Reach, Sent, Signal, Signals, Text, User,
@@ -188,7 +188,7 @@ pub async fn another_text_or_recipient_is_a_conflict(chats: &Arc<dyn Chats>) {
     let other = Draft { text: Text::new("other").unwrap(), ..draft(user(0), phone(1), "m") };
     let batch = vec![draft(user(0), phone(2), "m"), draft(user(0), phone(2), "n"), other];
     let sent = chats.send(batch).await.unwrap();
-    let codes: Vec<_> = sent.iter().map(|it| it.as_ref().err().map(|it| it.code())).collect();
+    let codes: Vec<_> = sent.iter().map(|it| it.as_ref().err().map(Error::code)).collect();
     assert_eq!(codes, [Some(Code::Conflict), None, Some(Code::Conflict)]);
     assert_eq!(ids(chats, user(0), phone(1)).await, [1]);
     assert_eq!(ids(chats, user(0), phone(2)).await, [1]);

@@ -98,7 +98,8 @@ pub struct MessagesPage {
 ///   [`Code::Conflict`].
 /// - Ids of a chat, and sequences of an inbox, count from 1 without gaps. Of two sends of one
 ///   caller the earlier has the lower id.
-/// - A chat is seen by its two users and by nobody else; of a user the same holds within his tenant.
+/// - A chat is seen by its two users and by nobody else; of a user the same holds within his
+///   tenant.
 /// - Marks only move forward, never beyond the last message, and read implies delivered. A mark
 ///   that moves is told in the peer's inbox, once; one that does not is answered and changes
 ///   nothing.

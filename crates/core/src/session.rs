@@ -220,8 +220,9 @@ impl Session {
                 }
             }
             Request::Pong { .. } => refuse(0, hello_first(), out),
-            Request::Chat { request_id, .. } => refuse(request_id, hello_first(), out),
-            Request::Ingest { request_id, .. } => refuse(request_id, hello_first(), out),
+            Request::Chat { request_id, .. } | Request::Ingest { request_id, .. } => {
+                refuse(request_id, hello_first(), out);
+            }
             Request::Unknown { number } => {
                 let what = format!("this node knows no frame of the number {number}");
                 refuse(0, Error::new(Code::InvalidRequest, what), out);

@@ -6,8 +6,8 @@
 //! message ([`names`]). So a message is written once; a checkpoint writes eight bytes for each list
 //! that it is in. Why: `docs/decisions/0003-the-log-is-where-messages-are-kept.md`.
 //!
-//! One thread decides and writes ([`writer`]), another puts away ([`keeper`]), and whoever asks reads
-//! by himself ([`reader`]).
+//! One thread decides and writes ([`writer`]), another puts away ([`keeper`]), and whoever asks
+//! reads by himself ([`reader`]).
 
 mod bodies;
 mod entry;

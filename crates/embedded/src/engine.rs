@@ -49,10 +49,10 @@ impl Engine {
         Ok(disk.list("")?.iter().any(|name| name == FILE))
     }
 
-    /// Makes one that holds what `fill` puts there, whole or not at all.
+    /// Makes one that holds what `begin` puts there, whole or not at all.
     pub(crate) fn create(
         disk: &dyn Disk,
-        fill: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+        begin: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
     ) -> Result<(), Error> {
         let file = disk.create(PREPARING)?;
         let failed = Arc::new(AtomicBool::new(false));
@@ -60,7 +60,7 @@ impl Engine {
         let database = open_backend(backend)?;
         let write = || -> Result<(), redb::Error> {
             let transaction = database.begin_write()?;
-            fill(&transaction)?;
+            begin(&transaction)?;
             transaction.commit()?;
             Ok(())
         };

@@ -154,7 +154,7 @@ impl Embedded {
             options.entropy,
             Arc::clone(&health),
         )?;
-        let chats = chat::open(&disk, options, &health, &observer)?;
+        let chats = chat::open(&disk, options, &health, observer)?;
         let queue = Arc::new(Queue::new(options.waiting_entries_max));
         let (reports, requests) = presence::Door::new();
         let chat::Parts { writer: chat_writer, keeper: chat_keeper, spare: chat_spare, front } =

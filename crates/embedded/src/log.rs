@@ -131,7 +131,8 @@ pub(crate) fn holds_records(disk: &dyn Disk) -> Result<bool, Error> {
 
 impl Log {
     /// Reads what stands behind `from` (`apply` gets each record's payload, in order, and where it
-    /// stands) and opens the log for writing. Returns how many bytes of a torn tail were cleared, too.
+    /// stands) and opens the log for writing. Returns how many bytes of a torn tail were cleared,
+    /// too.
     pub(crate) fn open(
         disk: Arc<dyn Disk>,
         layout: Layout,

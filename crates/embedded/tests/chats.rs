@@ -1,4 +1,5 @@
 //! Conversations over restarts, with checkpoints within.
+#![expect(clippy::unwrap_used, reason = "a suite of tests")]
 
 use std::sync::Arc;
 

@@ -27,11 +27,14 @@ struct Said {
     /// Messages of all chats, in the order in which they came: their places are their activity.
     messages: Vec<(Tenant, Arc<Message>)>,
     inboxes: BTreeMap<Who, Vec<Happening>>,
-    /// How far a user has come with a peer, and when he stated it: (up to, whether read, at).
-    marks: BTreeMap<(Who, PhoneNumber), (Marks, Vec<(u64, bool, Millis)>)>,
+    /// How far a user has come with a peer, and when he stated it.
+    marks: BTreeMap<(Who, PhoneNumber), (Marks, Vec<Moved>)>,
     profiles: BTreeMap<Who, Profile>,
     signals: Option<Arc<dyn Signals>>,
 }
+
+/// Up to where a mark was moved, whether that of what was read, and when.
+type Moved = (u64, bool, Millis);
 
 fn who(user: &User) -> Who {
     (user.tenant, user.phone)
@@ -218,9 +221,7 @@ impl Said {
         let marks = self.marks.get(&(who(&recipient), sender.phone));
         let history = marks.map_or(&[][..], |(_, history)| history.as_slice());
         let first = |only_read: bool| {
-            let reached = |&&(up_to, read, _): &&(u64, bool, Millis)| {
-                message.id <= up_to && (read || !only_read)
-            };
+            let reached = |&&(up_to, read, _): &&Moved| message.id <= up_to && (read || !only_read);
             history.iter().find(reached).map(|&(_, _, at)| at)
         };
         Ok(Steps {

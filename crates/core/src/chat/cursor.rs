@@ -1,8 +1,8 @@
 //! Places in lists, as callers carry them about.
 //!
 //! A cursor is opaque to its holder: numbers, and a tag of what they count and for whom. The tag is
-//! no secret and protects nothing; it tells a cursor that was cut off, or came from another list, so
-//! that it is refused instead of being read as a place that it does not mean.
+//! no secret and protects nothing; it tells a cursor that was cut off, or came from another list,
+//! so that it is refused instead of being read as a place that it does not mean.
 
 use std::{fmt, hash::Hasher as _};
 
@@ -220,7 +220,8 @@ mod tests {
             let user = user("a", "+41791234567");
             let place = ChatsPlace { as_of: one.max(other), before: one.min(other) };
             let chats = Cursor::of_chats(&user);
-            prop_assert_eq!(chats.read_place(&chats.write_place(place).to_string()).unwrap(), place);
+            let written = chats.write_place(place).to_string();
+            prop_assert_eq!(chats.read_place(&written).unwrap(), place);
             let messages = Cursor::of_messages(&user, "+41791234568".parse().unwrap());
             for reach in [Reach::Before(one), Reach::After(other)] {
                 let written = messages.write_reach(reach).unwrap().to_string();

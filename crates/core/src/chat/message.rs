@@ -18,8 +18,8 @@ impl Text {
     ///
     /// # Errors
     ///
-    /// [`Code::InvalidText`] for none and for control characters, [`Code::TooLarge`] for one that is
-    /// too long.
+    /// [`Code::InvalidText`] for none and for control characters, [`Code::TooLarge`] for one that
+    /// is too long.
     pub fn new(text: &str) -> Result<Self> {
         if text.is_empty() {
             return Err(Error::new(Code::InvalidText, "a message has at least one character"));
@@ -188,7 +188,7 @@ mod tests {
         let taken = Text::new(text);
         assert_eq!(
             taken.as_ref().map(|_| ()).map_err(Error::code),
-            expected.as_ref().map(|_| ()).map_err(|code| *code)
+            expected.as_ref().copied().map_err(|code| *code)
         );
         if let Ok(taken) = taken {
             assert_eq!(taken.as_str(), text);

@@ -45,8 +45,8 @@ impl PhoneNumber {
 /// `0041791234567`, `tel:+41-79-123-45-67`.
 ///
 /// Judged by the rules of Google's libphonenumber: a number must be possible, that is of a known
-/// country and of a length that its numbers have. Whether it was ever given to anybody is not asked,
-/// since numbers are handed out faster than the rules are published.
+/// country and of a length that its numbers have. Whether it was ever given to anybody is not
+/// asked, since numbers are handed out faster than the rules are published.
 impl FromStr for PhoneNumber {
     type Err = Error;
 

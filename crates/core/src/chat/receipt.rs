@@ -68,7 +68,10 @@ impl Marks {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        MessageStatus::{Delivered, Read, Sent},
+        *,
+    };
 
     #[track_caller]
     fn check(
@@ -119,7 +122,6 @@ mod tests {
     fn statuses() {
         let marks = Marks { delivered_up_to: 4, read_up_to: 2 };
         let statuses = [1, 2, 3, 4, 5].map(|id| marks.status(id));
-        use MessageStatus::{Delivered, Read, Sent};
         assert_eq!(statuses, [Read, Read, Delivered, Delivered, Sent]);
     }
 }

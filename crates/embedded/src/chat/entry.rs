@@ -297,7 +297,7 @@ mod tests {
             behind: 0,
             by: number,
             peer: 2,
-            read: number % 2 == 0,
+            read: number.is_multiple_of(2),
             up_to: number,
             sequence: 4,
             at,

@@ -1,7 +1,8 @@
 //! Checkpoints: what the log holds, put where it is found.
 //!
 //! The order is what makes a crash harmless at any point: first the sorted file is durable, then
-//! the tables say that it counts and up to which record, then readers go over to them. The log stays.
+//! the tables say that it counts and up to which record, then readers go over to them. The log
+//! stays.
 
 use std::{
     sync::{Arc, mpsc::Receiver},

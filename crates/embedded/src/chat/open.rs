@@ -45,7 +45,7 @@ pub(crate) fn open(
     whole: &Arc<dyn Disk>,
     options: &Options,
     health: &Arc<Health>,
-    observer: &Arc<dyn Observer>,
+    observer: Arc<dyn Observer>,
 ) -> Result<Parts, Error> {
     let began = Instant::now();
     let segment_bytes = options.chat_segment_bytes / 8 * 8;
@@ -97,7 +97,7 @@ pub(crate) fn open(
         listener: Arc::clone(&listener),
     };
     let keeper =
-        Keeper { disk, engine, runs, shared: Arc::clone(&shared), observer: Arc::clone(observer) };
+        Keeper { disk, engine, runs, shared: Arc::clone(&shared), observer: Arc::clone(&observer) };
     let writer = Writer {
         log,
         tenants,
@@ -107,7 +107,7 @@ pub(crate) fn open(
         listener,
         gate: health.gate(&spare),
         health: Arc::clone(health),
-        observer: Arc::clone(observer),
+        observer,
         payload_max: layout.payload_max(),
         flush_entries: options.chat_flush_entries,
         group: super::writer::Group::default(),

@@ -19,7 +19,7 @@ use super::{
     entry::Times,
     keys::{ChatKey, Side, UserKey},
     order::Order,
-    recent::{BY_FIRST, Card, ChatHead, Generation, Recent},
+    recent::{BY_FIRST, Card, ChatHead, Generation, Recent, RecentUser},
     tables::Tables,
 };
 use crate::{
@@ -132,7 +132,7 @@ impl Shared {
         let tables = {
             let state = self.read();
             let mut generations = state.recent.generations();
-            let newest = |it: &Generation| it.users.get(&key).and_then(|user| user.newest());
+            let newest = |it: &Generation| it.users.get(&key).and_then(RecentUser::newest);
             if let Some(newest) = generations.find_map(newest) {
                 return Ok(newest);
             }

@@ -376,8 +376,8 @@ impl Tables {
         Ok(None)
     }
 
-    /// A user's chats by where their last messages stand, from one place to before another, downwards:
-    /// the places, and with whom, until `more` says that it is enough.
+    /// A user's chats by where their last messages stand, from one place to before another,
+    /// downwards: the places, and with whom, until `more` says that it is enough.
     pub(super) fn order(
         &self,
         user: UserKey,

@@ -1,5 +1,5 @@
-//! The one that writes: takes all that waits, decides it, makes it durable with one sync, lets it be
-//! read, signals and answers it.
+//! The one that writes: takes all that waits, decides it, makes it durable with one sync, lets it
+//! be read, signals and answers it.
 //!
 //! Everything is decided here, between one sync and the next, in the order in which it came; so
 //! there is no lock to hold over a sync, and a repeat of what is being written finds it.
@@ -65,8 +65,8 @@ pub(super) struct Fresh {
 }
 
 impl Writer {
-    /// Serves the queue until it is closed and empty, or the store fails. Then the rest is handed to
-    /// the keeper.
+    /// Serves the queue until it is closed and empty, or the store fails. Then the rest is handed
+    /// to the keeper.
     pub(crate) fn run(mut self, queue: &Queue<Work>, flushes: &SyncSender<Flush>) {
         let mut works = Vec::new();
         while let Some(taken) = queue.take(mem::take(&mut works)) {

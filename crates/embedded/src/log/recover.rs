@@ -46,7 +46,8 @@ pub(super) fn read(
     let mut reader = Reader { from, next: None, end: None, bad: None, unused: Vec::new() };
     let numbers = numbers(disk)?;
     check_complete(&numbers, from)?;
-    // What stands before the position is not needed, and of a log that is never cut it is very much.
+    // What stands before the position is not needed, and of a log that is never cut it is very
+    // much.
     for number in numbers.into_iter().filter(|&number| from.segment <= number) {
         let (segment, bytes) = Segment::open(disk, number)?.map_err(Error::Corrupt)?;
         reader.segment(segment, bytes, &mut apply)?;

@@ -51,8 +51,8 @@ pub(super) async fn json_or_nothing<T: DeserializeOwned + Default>(
     json(request, bytes_max).await
 }
 
-/// The name by which a repeated write is known: of the body, or of the customary header. Empty where
-/// neither says it.
+/// The name by which a repeated write is known: of the body, or of the customary header. Empty
+/// where neither says it.
 ///
 /// # Errors
 ///

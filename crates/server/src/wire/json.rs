@@ -357,6 +357,12 @@ mod tests {
         }
     }
 
+    const MESSAGE: &str = concat!(
+        r#"{"id":"3","chat":"+41791234568","from":"+41791234567","to":"+41791234568","#,
+        r#""text":"hi","sentAt":"1790000000000","status":"MESSAGE_STATUS_SENT","#,
+        r#""clientMessageId":"m"}"#
+    );
+
     #[test]
     fn replies() {
         let check = |reply: Reply<'_>, expected: &str| assert_eq!(write(&reply), expected);
@@ -384,9 +390,7 @@ mod tests {
         let (user, entry, cursor) = crate::wire::frame::chat_examples();
         check(
             Reply::Happened { user: user.phone, entry: &entry, cursor },
-            &format!(
-                r#"{{"inbox":{{"sequence":"7","cursor":"{cursor}","message":{{"id":"3","chat":"+41791234568","from":"+41791234567","to":"+41791234568","text":"hi","sentAt":"1790000000000","status":"MESSAGE_STATUS_SENT","clientMessageId":"m"}}}}}}"#
-            ),
+            &format!(r#"{{"inbox":{{"sequence":"7","cursor":"{cursor}","message":{MESSAGE}}}}}"#),
         );
         check(
             Reply::Following { request_id: 4, cursor },

@@ -56,18 +56,15 @@ async fn load(url: String, told: Told, from: u32, round: u32) {
 }
 
 /// A device that follows: it must see its inbox in order, once, whatever the node does.
-fn follow(
-    node: &Node,
-    number: u32,
-) -> (switchboard_client::Session, mpsc::UnboundedReceiver<Entry>) {
-    let (entries, came) = mpsc::unbounded_channel();
+fn follow(node: &Node, number: u32) -> (switchboard_client::Session, mpsc::Receiver<Entry>) {
+    let (entries, came) = mpsc::channel(10_000);
     let session = Client::new(&format!("tcp://{}", node.tcp))
         .unwrap()
         .connect(phone(number))
         .with_inbox("")
         .with_events(move |event| {
             if let Event::Happened(entry) = event {
-                let _ = entries.send(entry);
+                entries.try_send(entry).unwrap();
             }
         })
         .start()

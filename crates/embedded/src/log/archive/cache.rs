@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn what_was_kept_is_found_until_it_gives_way() {
         let cache = Cache::new(4 * 16 * 1024);
-        let place = |number: u64| Location(1 << 32 | number * BLOCK);
+        let place = |number: u64| Location((1 << 32) + number * BLOCK);
         assert_eq!(cache.get(place(0)), None);
         for number in 0..5_u8 {
             cache.put(place(number.into()), &bytes(number));

@@ -184,6 +184,7 @@ pub(super) struct Chats<'a> {
 
 /// A page of messages.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names of the answer")]
 pub(super) struct Messages<'a> {
     /// The newest first, in both directions.
     pub(super) messages: Vec<MessageBody<'a>>,

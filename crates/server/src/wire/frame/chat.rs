@@ -182,7 +182,6 @@ fn phone_len(phone: PhoneNumber) -> usize {
     3 + phone.digits().checked_ilog10().unwrap_or_default() as usize + 1
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "one digit")]
 fn put_phone(out: &mut Vec<u8>, number: u8, phone: PhoneNumber) {
     let mut digits = [0; 20];
     let (mut rest, mut first) = (phone.digits(), digits.len());

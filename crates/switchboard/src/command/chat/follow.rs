@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Write as _},
+    sync::{Mutex, PoisonError},
     thread,
 };
 
@@ -21,8 +22,11 @@ use tokio::{
 use super::show;
 use crate::{Failure, clock::SystemClock, output};
 
-/// Show what happens to a user, as it happens, until Ctrl-C; with --peer, a small chat: what is typed
-/// is sent, a line a message.
+/// What may wait to be shown.
+const EVENTS_MAX: usize = 65_536;
+
+/// Show what happens to a user, as it happens, until Ctrl-C; with --peer, a small chat: what is
+/// typed is sent, a line a message.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Options {
     /// A phone number.
@@ -47,14 +51,16 @@ enum Screen {
 }
 
 pub(super) async fn run(options: &Options, client: &Client, json: bool) -> Result<(), Failure> {
-    let (events, mut happens) = mpsc::unbounded_channel();
+    let (events, mut happens) = mpsc::channel(EVENTS_MAX);
+    let events = Mutex::new(Some(events));
     let session = client
         .connect(options.phone.as_str())
         .with_status(|| Status::clock(SystemClock.now().0))
         .with_inbox(options.after.as_str())
         .with_events(move |event| {
-            // Nobody listens any more when it ends.
-            let _ = events.send(event);
+            let mut events = events.lock().unwrap_or_else(PoisonError::into_inner);
+            // Nothing is left out: where there is no room any more, it ends.
+            events.take_if(|it| it.try_send(event).is_err());
         })
         .start()
         .map_err(|error| Failure::usage(error.to_string()))?;
@@ -65,11 +71,16 @@ pub(super) async fn run(options: &Options, client: &Client, json: bool) -> Resul
     let outcome = loop {
         tokio::select! {
             event = happens.recv() => match event {
-                Some(event) => match take(event, options, &session, &mut screen, json) {
-                    Ok(()) => {}
-                    Err(failure) => break Err(failure),
-                },
-                None => break Ok(()),
+                Some(event) => {
+                    let taken = take(event, options, &session, &mut screen, json);
+                    if taken.is_err() {
+                        break taken;
+                    }
+                }
+                None => {
+                    let what = "what is shown is not read: go on with --after and the last cursor";
+                    break Err(Failure::failed(what));
+                }
             },
             typed = screen.line() => match typed {
                 Some(text) if text.trim().is_empty() => {}
