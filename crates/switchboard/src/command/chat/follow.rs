@@ -70,18 +70,16 @@ pub(super) async fn run(options: &Options, client: &Client, json: bool) -> Resul
     let mut screen = Screen::open(options.peer.is_some())?;
     let outcome = loop {
         tokio::select! {
-            event = happens.recv() => match event {
-                Some(event) => {
-                    let taken = take(event, options, &session, &mut screen, json);
-                    if taken.is_err() {
-                        break taken;
-                    }
-                }
-                None => {
+            event = happens.recv() => {
+                let Some(event) = event else {
                     let what = "what is shown is not read: go on with --after and the last cursor";
                     break Err(Failure::failed(what));
+                };
+                let taken = take(event, options, &session, &mut screen, json);
+                if taken.is_err() {
+                    break taken;
                 }
-            },
+            }
             typed = screen.line() => match typed {
                 Some(text) if text.trim().is_empty() => {}
                 Some(text) => send(options, &session, &text, &mut screen).await?,
