@@ -12,6 +12,7 @@ mod disk;
 mod failing;
 mod full;
 mod histories;
+mod messages;
 mod model;
 mod reports;
 mod rig;

@@ -1,4 +1,5 @@
-//! Traces of presence: from a pong through the report to the fold, as one.
+//! Traces that go on after their request: from a pong through the report to the fold, and from a send
+//! to its delivery.
 //!
 //! Alone in its program, because logs and traces are started once for all of it.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a suite of tests")]
@@ -19,7 +20,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use switchboard_proto::v1::Status;
+use switchboard_proto::v1::{self, Status, client_frame, server_frame};
 use switchboard_server::telemetry::{self, LogFormat, Settings};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time};
 
@@ -79,6 +80,23 @@ fn holds_chain(received: &[u8]) -> bool {
     })
 }
 
+/// Whether the delivery of a message followed from the request that sent it, over REST and over a
+/// session each.
+fn holds_deliveries(received: &[u8]) -> bool {
+    let spans: Vec<_> = (0..received.len()).filter_map(|at| span(&received[at..])).collect();
+    let sent = |delivery: &Span| {
+        spans.iter().find(|span| {
+            span.name == "request"
+                && Some(span.id) == delivery.parent
+                && span.trace == delivery.trace
+        })
+    };
+    let deliveries = spans.iter().filter(|span| span.name == "deliver");
+    let traces: std::collections::HashSet<_> =
+        deliveries.filter_map(|delivery| sent(delivery)).map(|request| request.trace).collect();
+    traces.contains(&[7; 16]) && 2 <= traces.len()
+}
+
 /// Answers every export with success, and hands on what was exported.
 async fn collect(collector: TcpListener, exported: mpsc::Sender<Bytes>) {
     let mut connections = JoinSet::new();
@@ -110,7 +128,7 @@ async fn collect(collector: TcpListener, exported: mpsc::Sender<Bytes>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_trace_runs_from_the_pong_through_the_report_to_the_fold() {
+async fn a_trace_runs_from_the_pong_to_the_fold_and_from_the_send_to_the_delivery() {
     let collector = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let settings = Settings {
         format: LogFormat::Text,
@@ -129,5 +147,26 @@ async fn a_trace_runs_from_the_pong_through_the_report_to_the_fold() {
     while !holds_chain(&received) {
         let export = time::timeout(DEADLINE, exports.recv()).await;
         received.extend(export.expect("the chain in time").unwrap());
+    }
+    let (ann, bob) = ("+41791234567", "+41791234568");
+    let mut follower = Line::join(&node, Over::Tcp, bob).await;
+    let follow = v1::Follow { after: "now".to_owned(), request_id: 1 };
+    follower.say(client_frame::Frame::Follow(follow)).await;
+    let following = follower.answer().await;
+    assert!(matches!(following, Some(server_frame::Frame::Following(_))), "{following:?}");
+    let path = format!("/v1/tenants/a/users/{ann}/messages");
+    let (status, _) = node.post(&path, format!(r#"{{"to":"{bob}","text":"hi"}}"#)).await;
+    assert_eq!(status, 201);
+    let mut sender = Line::join(&node, Over::Tcp, ann).await;
+    let send = v1::SessionSendRequest {
+        to: bob.to_owned(),
+        text: "hi".to_owned(),
+        traceparent: format!("00-{}-{}-01", "07".repeat(16), "05".repeat(8)),
+        ..v1::SessionSendRequest::default()
+    };
+    sender.say(client_frame::Frame::Send(send)).await;
+    while !holds_deliveries(&received) {
+        let export = time::timeout(DEADLINE, exports.recv()).await;
+        received.extend(export.expect("the deliveries in time").unwrap());
     }
 }
