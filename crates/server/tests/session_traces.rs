@@ -1,5 +1,5 @@
-//! Traces that go on after their request: from a pong through the report to the fold, and from a send
-//! to its delivery.
+//! Traces that go on after their request: from a pong through the report to the fold, and from a
+//! send to its delivery.
 //!
 //! Alone in its program, because logs and traces are started once for all of it.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a suite of tests")]

@@ -104,8 +104,8 @@ impl Rig {
     }
 }
 
-/// Opens what a cut left: all that was answered is there once, with its id; nothing has a gap; and a
-/// repeat is known.
+/// Opens what a cut left: all that was answered is there once, with its id; nothing has a gap; and
+/// a repeat is known.
 fn check(image: Image, acked: &BTreeMap<u32, u64>, read: u64) -> Result<(), String> {
     let mut rig = Rig::open(image).map_err(|error| error.chain())?;
     let front = &rig.parts.front;

@@ -407,7 +407,7 @@ async fn who_does_not_read_is_let_go_and_holds_nobody_up() {
 #[tokio::test]
 async fn a_web_socket_names_its_client_in_the_query() {
     let node = Node::start().await;
-    let mut line = Line::socket(&node, "/v1/tenants/a/connect?client=x%20y&after=5", true).await;
+    let mut line = Line::socket(&node, "/v1/tenants/a/connect?client=x%20y", true).await;
     assert!(matches!(line.hear().await, Some(Frame::Welcome(_))));
     line.say(hello("a", "x")).await;
     assert_eq!(code(line.answer().await).0, "conflict");

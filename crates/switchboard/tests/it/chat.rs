@@ -96,8 +96,15 @@ fn nothing_acknowledged_is_lost_or_doubled() {
             for from in 0..USERS {
                 callers.spawn(load(node.url(), Arc::clone(&told), from, round));
             }
-            // Anywhere between the first request and the last: the moment is not to be chosen.
-            time::sleep(Duration::from_millis(u64::from(20 + round * 20))).await;
+            // Once the load gets through, at a moment that is not to be chosen.
+            let before = told.lock().unwrap().len();
+            let through = async {
+                while told.lock().unwrap().len() < before + 50 {
+                    time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            time::timeout(DEADLINE, through).await.unwrap();
+            time::sleep(Duration::from_millis(u64::from(round * 7))).await;
             node.kill();
             callers.join_all().await;
         });
@@ -108,7 +115,7 @@ fn nothing_acknowledged_is_lost_or_doubled() {
 
 async fn check(node: &Node, told: &Told) {
     let told = told.lock().unwrap().clone();
-    assert!(500 < told.len(), "the load got through: {} messages", told.len());
+    assert!(usize::try_from(ROUNDS * 50).unwrap() <= told.len(), "{} messages", told.len());
     let client = Client::new(&node.url()).unwrap();
     let mut inboxes = Vec::new();
     for number in 0..USERS {
