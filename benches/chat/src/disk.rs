@@ -8,9 +8,9 @@ use std::{
 
 use switchboard_peers::Error;
 
-/// How long it takes to overwrite 4 KiB of a file and sync it, again and again for some time,
-/// sorted.
-pub(crate) fn syncs(length: Duration) -> Result<Vec<Duration>, Error> {
+/// How long it takes to overwrite 4 KiB of a file and sync it, again and again for some time, with a
+/// pause from one to the next, sorted.
+pub(crate) fn syncs(length: Duration, pause: Duration) -> Result<Vec<Duration>, Error> {
     let folder = tempfile::tempdir_in("/var/tmp")?;
     let file =
         File::options().create(true).write(true).truncate(true).open(folder.path().join("f"))?;
@@ -24,6 +24,7 @@ pub(crate) fn syncs(length: Duration) -> Result<Vec<Duration>, Error> {
         file.write_all_at(&block, (place % blocks * block.len()) as u64)?;
         file.sync_data()?;
         took.push(began.elapsed());
+        std::thread::sleep(pause);
         place += 1;
     }
     took.sort_unstable();

@@ -126,32 +126,43 @@ impl Writer {
 
     /// Makes the group durable, lets it be read, answers and signals it.
     pub(super) fn end_group(&mut self) -> Result<(), Error> {
-        if !self.group.is_empty() {
+        let written = !self.group.is_empty();
+        if written {
             let began = Instant::now();
             self.group.commit.bytes = self.log.append(&self.group.payload)?;
             self.group.commit.synced = began.elapsed();
             self.group.payload.clear();
             self.shared.archive.settle(self.log.next_payload());
             self.gate.set_refusing(false);
-            let stored = self.group.now();
             self.publish();
+        }
+        let stored = self.group.now();
+        if written {
+            self.tell_times(Times { stored, signalled: stored });
+        }
+        // The sender first: handing out signals takes longer.
+        for answered in self.group.take_answers() {
+            self.tell(answered);
+        }
+        if written {
             let signals = mem::take(&mut self.group.signals);
             if let Some(listener) = self.listener() {
                 listener.tell(signals);
             }
-            let times = Times { stored, signalled: self.group.now() };
-            self.group.times = Some(times);
-            self.shared.change().newest = Some((self.group.begin, times));
+            self.tell_times(Times { stored, signalled: self.group.now() });
             self.group.clock = None;
-        }
-        for answered in self.group.take_answers() {
-            self.tell(answered);
         }
         let commit = mem::take(&mut self.group.commit);
         if 0 < commit.batches {
             self.observer.committed(&commit);
         }
         Ok(())
+    }
+
+    /// The times of the record that was just written, for whoever asks and for the next record.
+    fn tell_times(&mut self, times: Times) {
+        self.group.times = Some(times);
+        self.shared.change().newest = Some((self.group.begin, times));
     }
 
     /// What is durable can be read.
