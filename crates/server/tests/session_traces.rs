@@ -93,7 +93,7 @@ fn holds_deliveries(received: &[u8]) -> bool {
     };
     let deliveries = spans.iter().filter(|span| span.name == "deliver");
     let traces: std::collections::HashSet<_> =
-        deliveries.filter_map(|delivery| sent(delivery)).map(|request| request.trace).collect();
+        deliveries.filter_map(sent).map(|request| request.trace).collect();
     traces.contains(&[7; 16]) && 2 <= traces.len()
 }
 

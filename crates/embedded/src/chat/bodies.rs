@@ -59,6 +59,13 @@ impl<'a> Bodies<'a> {
         })
     }
 
+    /// The entry that stands at a place, as it is.
+    pub(super) fn raw(&mut self, place: u64) -> Result<&[u8], Error> {
+        let bytes = self.load(place)?;
+        let length = entry::length(bytes).ok_or_else(|| damaged(place))?;
+        bytes.get(..length).ok_or_else(|| damaged(place))
+    }
+
     /// The message that stands at a place, which must be this one.
     pub(super) fn message(
         &mut self,
@@ -76,12 +83,12 @@ impl<'a> Bodies<'a> {
     fn load(&mut self, place: u64) -> Result<&[u8], Error> {
         let held = self.block.as_ref().is_some_and(|it| whole(&it.bytes, it.begin.0, place));
         if !held {
-            self.block = self.archive.block(Location(place))?;
+            self.block = Some(self.archive.block(Location(place))?);
         }
         if self.block.as_ref().is_some_and(|it| whole(&it.bytes, it.begin.0, place)) {
             return Ok(self.block.as_ref().map_or(&[], |it| from(&it.bytes, it.begin.0, place)));
         }
-        // It was just written, or stands across two blocks.
+        // It stands across two blocks.
         if !whole(&self.bytes, self.begin, place) {
             self.archive.read(Location(place), ONE, &mut self.bytes)?;
             self.begin = place;
@@ -104,6 +111,15 @@ fn from(bytes: &[u8], begin: u64, place: u64) -> &[u8] {
 fn whole(bytes: &[u8], begin: u64, place: u64) -> bool {
     let rest = from(bytes, begin, place);
     HEADER <= rest.len() && entry::length(rest).is_some_and(|length| length <= rest.len())
+}
+
+/// A message as it stands in the log, which must be this one.
+pub(super) fn message_of(
+    entry: &MessageEntry<'_>,
+    (chat, id): (ChatKey, u64),
+) -> Result<Arc<Message>, Error> {
+    let (found, _) = ChatKey::of(entry.tenant, entry.from, entry.to);
+    if found == chat && entry.id == id { message(entry, id) } else { Err(damaged(id)) }
 }
 
 /// A message as it stands in the log.

@@ -93,7 +93,7 @@ impl Keeper {
             tenants_from: fresh.tenants_from,
             tenants: &fresh.tenants,
         };
-        tables::checkpoint(&self.engine, generation, &state)?;
+        tables::checkpoint(&self.engine, (generation, &self.shared.archive), &state)?;
         self.runs.publish(set);
         // They are put away: should the rest fail and be tried again, they must not be once more.
         fresh.pairs = Vec::new();

@@ -15,7 +15,7 @@ use switchboard_core::{
 };
 
 use super::{
-    bodies::{Bodies, Found},
+    bodies::{self, Bodies, Found},
     entry::Times,
     keys::{ChatKey, Side, UserKey},
     order::Order,
@@ -158,21 +158,23 @@ impl Shared {
     /// Where the messages of a chat stand, from one id to another, both included and there; each
     /// with who sent it.
     pub(super) fn postings(&self, key: ChatKey, from: u64, to: u64) -> Result<Vec<u64>, Error> {
-        let (tables, recent) = {
-            let state = self.read();
-            let mut recent = Vec::new();
-            let mut end = to;
-            for chat in state.recent.generations().filter_map(|it| it.chats.get(&key)) {
-                end = take_behind(chat.before, &chat.postings, (from, end), &mut recent);
-            }
-            (Arc::clone(&state.tables), (recent, end))
-        };
-        let (mut recent, end) = recent;
+        let (tables, end, mut recent) = self.recent_postings(key, from, to);
         let mut postings = Vec::new();
         tables.messages(key, (from, end), &mut postings)?;
-        recent.reverse();
         postings.append(&mut recent);
         Ok(postings)
+    }
+
+    /// The same, of those that the tables do not have; and the tables, and up to which id they do.
+    fn recent_postings(&self, key: ChatKey, from: u64, to: u64) -> (Arc<Tables>, u64, Vec<u64>) {
+        let state = self.read();
+        let mut recent = Vec::new();
+        let mut end = to;
+        for chat in state.recent.generations().filter_map(|it| it.chats.get(&key)) {
+            end = take_behind(chat.before, &chat.postings, (from, end), &mut recent);
+        }
+        recent.reverse();
+        (Arc::clone(&state.tables), end, recent)
     }
 
     /// How many messages of his peer a user has not read once he has read up to an id, which is not
@@ -241,10 +243,14 @@ impl Shared {
         if to < from {
             return Ok(MessagesPage { messages: Vec::new(), last_id: last });
         }
-        let postings = self.postings(chat, from, to)?;
+        let (tables, end, recent) = self.recent_postings(chat, from, to);
+        let mut messages = Vec::with_capacity(usize::try_from(to - from + 1).unwrap_or_default());
+        tables.bodies(chat, (from, end), |id, entry| {
+            messages.push(listed(bodies::message_of(entry, (chat, id))?, &head));
+            Ok(())
+        })?;
         let mut bodies = Bodies::new(&self.archive);
-        let mut messages = Vec::with_capacity(postings.len());
-        for (posting, id) in postings.into_iter().zip(from..) {
+        for (posting, id) in recent.into_iter().zip(end.saturating_add(1).max(from)..) {
             let message = bodies.message(posting & !BY_FIRST, (chat, id))?;
             messages.push(listed(message, &head));
         }

@@ -5,23 +5,25 @@
 //! chat_chats       chat                → the chat's head (64 bytes)
 //! chat_order       user, place u64     → peer u64               his chats by their last message
 //! chat_messages    chat, block u64     → up to 128 postings u64       where the messages stand
+//! chat_bodies      chat, block u64     → up to 32 entries of the log      the messages once more
 //! chat_inbox       user, block u64     → up to 128 locations u64   where the entries stand
 //! chat_receipts    chat, kind u8, id   → at i64                 when marks came to this id
 //! ```
 //!
 //! Keys are big-endian, so that the tables are in their order; values are little-endian.
 
-use redb::{
-    ReadOnlyTable, ReadTransaction, ReadableTable, Table, TableDefinition, WriteTransaction,
-};
+mod put;
+
+use redb::{ReadOnlyTable, ReadTransaction, ReadableTable as _, TableDefinition};
 use switchboard_core::{
     Millis, Tenant,
     chat::{Marks, Name},
 };
 
 use super::{
+    entry::{self, Entry, MessageEntry},
     keys::{ChatKey, Side, UserKey, with_number},
-    recent::{BY_FIRST, Card, ChatHead, Generation, Receipt, RecentChat, RecentUser},
+    recent::{BY_FIRST, Card, ChatHead, Receipt},
 };
 use crate::{
     Error,
@@ -33,7 +35,6 @@ use crate::{
 
 type Definition = TableDefinition<'static, &'static [u8], &'static [u8]>;
 type Read = ReadOnlyTable<&'static [u8], &'static [u8]>;
-type Write<'a> = Table<'a, &'static [u8], &'static [u8]>;
 
 const FORMAT: u64 = 1;
 const STATE: TableDefinition<'_, &str, u64> = TableDefinition::new("chat_state");
@@ -42,14 +43,20 @@ const USERS: Definition = TableDefinition::new("chat_users");
 const CHATS: Definition = TableDefinition::new("chat_chats");
 const ORDER: Definition = TableDefinition::new("chat_order");
 const MESSAGES: Definition = TableDefinition::new("chat_messages");
+const BODIES: Definition = TableDefinition::new("chat_bodies");
 const INBOX: Definition = TableDefinition::new("chat_inbox");
 const RECEIPTS: Definition = TableDefinition::new("chat_receipts");
 
 /// How many numbers a block holds.
 const BLOCK: u64 = 128;
 
+/// How many messages stand together.
+const TOGETHER: u64 = 32;
+
 /// Stands for a user who has said nothing of himself.
 const UNKNOWN: i64 = i64::MIN;
+
+pub(super) use self::put::{checkpoint, set_runs};
 
 /// What is known of chats when the engine is opened.
 #[derive(Debug)]
@@ -79,7 +86,7 @@ pub(super) fn create(disk: &dyn Disk, seed: u64, position: Position) -> Result<(
     Engine::create(disk, |transaction| {
         transaction.open_table(TENANTS)?;
         transaction.open_table(RUNS)?;
-        for table in [USERS, CHATS, ORDER, MESSAGES, INBOX, RECEIPTS] {
+        for table in [USERS, CHATS, ORDER, MESSAGES, BODIES, INBOX, RECEIPTS] {
             transaction.open_table(table)?;
         }
         let mut state = transaction.open_table(STATE)?;
@@ -110,135 +117,6 @@ pub(super) fn known(engine: &Engine) -> Result<Known, Error> {
         let tenants = read_tenants(transaction)?;
         Ok(tenants.map(|tenants| Known { seed, position, sent, last, runs, tenants }))
     })
-}
-
-/// Puts a generation away: durable when this returns.
-pub(super) fn checkpoint(
-    engine: &Engine,
-    generation: &Generation,
-    state: &State<'_>,
-) -> Result<(), Error> {
-    engine.write(|transaction| {
-        put_state(transaction, state)?;
-        put_chats(transaction, generation)?;
-        put_users(transaction, generation)
-    })
-}
-
-/// Records which sorted files there are: durable when this returns.
-pub(super) fn set_runs(engine: &Engine, runs: &[u64]) -> Result<(), Error> {
-    engine.write(|transaction| replace_runs(transaction, runs))
-}
-
-fn replace_runs(transaction: &WriteTransaction, numbers: &[u64]) -> Result<(), redb::Error> {
-    let mut table = transaction.open_table(RUNS)?;
-    table.retain(|_, ()| false)?;
-    for &number in numbers {
-        table.insert(number, ())?;
-    }
-    Ok(())
-}
-
-fn put_state(transaction: &WriteTransaction, state: &State<'_>) -> Result<(), redb::Error> {
-    let mut table = transaction.open_table(STATE)?;
-    table.insert("log_sequence", state.position.sequence)?;
-    table.insert("log_segment", state.position.segment)?;
-    table.insert("sent", state.sent)?;
-    table.insert("last", state.last)?;
-    let mut tenants = transaction.open_table(TENANTS)?;
-    for (number, tenant) in (state.tenants_from..).zip(state.tenants) {
-        tenants.insert(number, tenant.as_str())?;
-    }
-    replace_runs(transaction, state.runs)
-}
-
-fn put_chats(transaction: &WriteTransaction, generation: &Generation) -> Result<(), redb::Error> {
-    let mut chats = transaction.open_table(CHATS)?;
-    let mut messages = transaction.open_table(MESSAGES)?;
-    let mut receipts = transaction.open_table(RECEIPTS)?;
-    let mut order = transaction.open_table(ORDER)?;
-    // In the order of the table, which is written page by page.
-    let mut sorted: Vec<_> = generation.chats.iter().collect();
-    sorted.sort_unstable_by_key(|(key, _)| **key);
-    for (key, recent) in sorted {
-        let RecentChat { head, before, postings, receipts: marked } = recent;
-        let name = key.to_bytes();
-        if !postings.is_empty() {
-            let earlier = chats.get(&name[..])?.map(|found| read_head(found.value()).last);
-            put_place(&mut order, *key, earlier, head.last)?;
-            append(&mut messages, |block| with_number::<20, 28>(name, block), *before, postings)?;
-        }
-        for receipt in marked {
-            let at = receipt.at.to_le_bytes();
-            receipts.insert(&receipt_key(*key, *receipt)[..], &at[..])?;
-        }
-        chats.insert(&name[..], &write_head(head)[..])?;
-    }
-    Ok(())
-}
-
-/// Moves a chat to its new place among the chats of both.
-fn put_place(
-    order: &mut Write<'_>,
-    chat: ChatKey,
-    earlier: Option<u64>,
-    last: u64,
-) -> Result<(), redb::Error> {
-    for side in [0, 1] {
-        let user = chat.user(side).to_bytes();
-        if let Some(earlier) = earlier {
-            order.remove(&with_number::<12, 20>(user, earlier)[..])?;
-        }
-        let peer = chat.users[1 - side].to_le_bytes();
-        order.insert(&with_number::<12, 20>(user, last)[..], &peer[..])?;
-    }
-    Ok(())
-}
-
-fn put_users(transaction: &WriteTransaction, generation: &Generation) -> Result<(), redb::Error> {
-    let mut users = transaction.open_table(USERS)?;
-    let mut inbox = transaction.open_table(INBOX)?;
-    let mut sorted: Vec<_> = generation.users.iter().collect();
-    sorted.sort_unstable_by_key(|(key, _)| **key);
-    for (key, recent) in sorted {
-        let RecentUser { before, entries, card, .. } = recent;
-        let name = key.to_bytes();
-        append(&mut inbox, |block| with_number::<12, 20>(name, block), *before, entries)?;
-        let known = users.get(&name[..])?.map(|found| read_user(found.value()));
-        let (known_newest, known_card) = known.unwrap_or_default();
-        let newest = recent.newest().unwrap_or(known_newest);
-        let value = write_user(newest, card.as_ref().or(known_card.as_ref()));
-        users.insert(&name[..], &value[..])?;
-    }
-    Ok(())
-}
-
-/// Appends numbers to a list that has `before` already, in blocks.
-fn append<const N: usize>(
-    table: &mut Write<'_>,
-    key: impl Fn(u64) -> [u8; N],
-    before: u64,
-    numbers: &[u64],
-) -> Result<(), redb::Error> {
-    let (mut place, mut rest) = (before, numbers);
-    while !rest.is_empty() {
-        let (block, full) = (place / BLOCK, place % BLOCK);
-        let room = usize::try_from(BLOCK - full).unwrap_or(usize::MAX).min(rest.len());
-        let (these, others) = rest.split_at(room);
-        let key = key(block);
-        let mut value = Vec::with_capacity(usize::try_from(BLOCK).unwrap_or_default() * 8);
-        if 0 < full
-            && let Some(there) = table.get(&key[..])?
-        {
-            value.extend_from_slice(there.value());
-        }
-        for number in these {
-            value.extend(number.to_le_bytes());
-        }
-        table.insert(&key[..], &value[..])?;
-        (place, rest) = (place + room as u64, others);
-    }
-    Ok(())
 }
 
 fn receipt_key(chat: ChatKey, Receipt { by, read, up_to, .. }: Receipt) -> [u8; 29] {
@@ -303,6 +181,7 @@ pub(super) struct Tables {
     chats: Read,
     order: Read,
     messages: Read,
+    bodies: Read,
     inbox: Read,
     receipts: Read,
 }
@@ -323,6 +202,7 @@ impl Tables {
             chats: open(CHATS)?,
             order: open(ORDER)?,
             messages: open(MESSAGES)?,
+            bodies: open(BODIES)?,
             inbox: open(INBOX)?,
             receipts: open(RECEIPTS)?,
         })
@@ -347,6 +227,38 @@ impl Tables {
     ) -> Result<(), Error> {
         let key = chat.to_bytes();
         blocks(&self.messages, |block| with_number::<20, 28>(key, block), (from, to), out)
+    }
+
+    /// Hands over the messages of a chat from one id to another, both included, as they stand in the
+    /// log.
+    pub(super) fn bodies(
+        &self,
+        chat: ChatKey,
+        (from, to): (u64, u64),
+        mut each: impl FnMut(u64, &MessageEntry<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut next = from;
+        while next <= to {
+            let block = (next - 1) / TOGETHER;
+            let key = with_number::<20, 28>(chat.to_bytes(), block);
+            let found = self.bodies.get(&key[..]).map_err(EngineError)?;
+            let mut rest = found.as_ref().map_or(&[][..], |found| found.value());
+            let mut id = block * TOGETHER + 1;
+            while id < next {
+                // What is not wanted is passed over.
+                rest = entry::length(rest).and_then(|len| rest.get(len..)).unwrap_or_default();
+                id += 1;
+            }
+            while next <= to.min((block + 1) * TOGETHER) {
+                let Some((Entry::Message(message), behind)) = entry::read(rest) else {
+                    return Err(Error::Corrupt(format!("message {next} of a chat is missing")));
+                };
+                each(next, &message)?;
+                rest = behind;
+                next += 1;
+            }
+        }
+        Ok(())
     }
 
     /// Appends where the entries of an inbox stand, from one sequence to another, both included.

@@ -57,20 +57,25 @@ impl Archive {
         self.settled.store(place.0, Ordering::Release);
     }
 
-    /// The part of its segment that a place is in, if nothing of it changes any more.
-    pub(crate) fn block(&self, place: Location) -> io::Result<Option<Block>> {
+    /// The part of its segment that a place is in, as far as nothing of it changes any more.
+    pub(crate) fn block(&self, place: Location) -> io::Result<Block> {
         let begin = Location(place.0 - place.offset() % BLOCK);
-        if self.settled.load(Ordering::Acquire) < begin.0 + BLOCK {
-            return Ok(None);
+        let settled = self.settled.load(Ordering::Acquire);
+        if settled < begin.0 + BLOCK {
+            // It will be longer: not kept.
+            let len = usize::try_from(settled.saturating_sub(begin.0)).unwrap_or_default();
+            let mut bytes = Vec::new();
+            self.read(begin, len, &mut bytes)?;
+            return Ok(Block { begin, bytes: bytes.into() });
         }
         if let Some(bytes) = self.cache.get(begin) {
-            return Ok(Some(Block { begin, bytes }));
+            return Ok(Block { begin, bytes });
         }
         let mut bytes = Vec::new();
         self.read(begin, usize::try_from(BLOCK).unwrap_or_default(), &mut bytes)?;
         let bytes: Arc<[u8]> = bytes.into();
         self.cache.put(begin, &bytes);
-        Ok(Some(Block { begin, bytes }))
+        Ok(Block { begin, bytes })
     }
 
     /// Reads `len` bytes from a place on, or as many as the segment has; in place of what `bytes`
