@@ -8,8 +8,8 @@ use std::{
 
 use switchboard_peers::Error;
 
-/// How long it takes to overwrite 4 KiB of a file and sync it, again and again for some time, with a
-/// pause from one to the next, sorted.
+/// How long it takes to overwrite 4 KiB of a file and sync it, again and again for some time, with
+/// a pause from one to the next, sorted.
 pub(crate) fn syncs(length: Duration, pause: Duration) -> Result<Vec<Duration>, Error> {
     let folder = tempfile::tempdir_in("/var/tmp")?;
     let file =

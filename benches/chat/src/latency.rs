@@ -54,7 +54,8 @@ pub(crate) async fn run(options: &Options) -> Result<(), Error> {
         let [d50, d99, d999] = [50.0, 99.0, 99.9].map(|of| ms(percentile(&deliver, of)));
         eprintln!(
             "round {round}: {} sends; acknowledged after p50 {a50:.2} ms, p99 {a99:.2} ms; \
-             fdatasync p50 {:.2} ms, p99 {:.2} ms, at this pace {:.2} ms; from there to the recipient p50 {d50:.3} ms, \
+             fdatasync p50 {:.2} ms, p99 {:.2} ms, at this pace {:.2} ms; from there to the \
+             recipient p50 {d50:.3} ms, \
              p99 {d99:.2} ms, p99.9 {d999:.2} ms",
             acknowledge.len(),
             ms(percentile(&before, 50.0)),

@@ -229,8 +229,8 @@ impl Tables {
         blocks(&self.messages, |block| with_number::<20, 28>(key, block), (from, to), out)
     }
 
-    /// Hands over the messages of a chat from one id to another, both included, as they stand in the
-    /// log.
+    /// Hands over the messages of a chat from one id to another, both included, as they stand in
+    /// the log.
     pub(super) fn bodies(
         &self,
         chat: ChatKey,
