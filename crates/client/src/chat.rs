@@ -7,10 +7,11 @@
 use std::hash::{BuildHasher as _, RandomState};
 
 use switchboard_proto::v1::{
-    self, AcknowledgeRequest, ListChatsRequest, ListMessagesRequest, ReadInboxRequest,
-    RegisterUserRequest, SendMessageRequest, TraceMessageRequest,
+    self, AcknowledgeRequest, FollowInboxRequest, ListChatsRequest, ListMessagesRequest,
+    ReadInboxRequest, RegisterUserRequest, SendMessageRequest, TraceMessageRequest,
     chat_service_client::ChatServiceClient, inbox_entry,
 };
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::Channel;
 
 use crate::{Client, Error, retry};
@@ -357,6 +358,24 @@ impl Client {
         let page = answer.await?.into_inner();
         let entries = page.entries.into_iter().map(Into::into).collect();
         Ok(Page { entries, next_cursor: page.next_cursor, previous_cursor: String::new() })
+    }
+
+    /// A user's inbox from a place on (as in [`Client::read_inbox`]), then live, without a seam, until
+    /// the node or the connection ends: follow on from the last entry's cursor. A session does that
+    /// by itself.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::list_chats`], also from the stream.
+    pub async fn follow_inbox(
+        &self,
+        phone: &str,
+        after: &str,
+    ) -> Result<impl Stream<Item = Result<Entry, Error>> + Unpin + use<>, Error> {
+        let (tenant, phone) = (self.tenant.to_string(), phone.to_owned());
+        let request = FollowInboxRequest { tenant, phone, after: after.to_owned() };
+        let followed = self.chats()?.follow_inbox(request).await?;
+        Ok(followed.into_inner().map(|entry| Ok(entry?.into())))
     }
 
     /// Where a message is: it, and the steps that were made with their times, in milliseconds since

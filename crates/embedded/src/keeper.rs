@@ -45,6 +45,46 @@ pub(crate) struct Keeper {
     pub(crate) observer: Arc<dyn Observer>,
 }
 
+/// Serves a writer until it is gone: puts away what it hands over, as `checkpoint` does, for as long as
+/// the disk is full again and again.
+pub(crate) fn serve<F>(
+    flushes: &Receiver<F>,
+    what: &'static str,
+    health: &Health,
+    closing: impl Fn() -> bool,
+    checkpoint: impl Fn(&mut F) -> Result<(), Error>,
+) {
+    for mut flush in flushes {
+        let mut told = false;
+        while let Err(error) = checkpoint(&mut flush) {
+            if !error.is_full() {
+                // Nothing is known of what a failed sync left behind, so nothing is tried again.
+                health.fail(&format!("a checkpoint of {what} failed: {}", error.chain()));
+                return;
+            }
+            if !told {
+                tracing::warn!(error = %error.chain(), what, "no room for a checkpoint");
+                told = true;
+            }
+            if closing() {
+                return;
+            }
+            thread::sleep(RETRY);
+        }
+    }
+}
+
+/// A full disk is met here, before so many bytes are written.
+pub(crate) fn room(disk: &dyn Disk, bytes: u64) -> Result<(), Error> {
+    let needed = bytes + SLACK;
+    let free = disk.free_bytes()?;
+    if free < needed {
+        let why = format!("{needed} bytes are needed for a checkpoint, {free} are free");
+        return Err(std::io::Error::new(std::io::ErrorKind::StorageFull, why).into());
+    }
+    Ok(())
+}
+
 impl Keeper {
     /// Serves the writer until it is gone.
     pub(crate) fn run(
@@ -53,32 +93,14 @@ impl Keeper {
         health: &Health,
         closing: impl Fn() -> bool,
     ) {
-        for mut flush in flushes {
-            let mut told = false;
-            while let Err(error) = self.checkpoint(&mut flush) {
-                if !error.is_full() {
-                    // Nothing is known of what a failed sync left behind, so nothing is tried
-                    // again.
-                    health.fail(&format!("a checkpoint failed: {}", error.chain()));
-                    return;
-                }
-                if !told {
-                    tracing::warn!(error = %error.chain(), "no room for a checkpoint");
-                    told = true;
-                }
-                if closing() {
-                    return;
-                }
-                thread::sleep(RETRY);
-            }
-        }
+        serve(flushes, "ingest", health, closing, |flush| self.checkpoint(flush));
     }
 
     /// Puts everything up to a position where it belongs, cuts the log, and merges what is due.
     pub(crate) fn checkpoint(&self, flush: &mut Flush) -> Result<(), Error> {
         let began = Instant::now();
         let Flush { fresh, position } = flush;
-        self.room(fresh.pairs.len() as u64)?;
+        room(&*self.disk, 2 * 16 * fresh.pairs.len() as u64)?;
         let set = self.runs.with(&mut fresh.pairs, fresh.next_id - 1)?;
         tables::checkpoint(&self.engine, *position, fresh, &set.numbers())?;
         self.runs.publish(set);
@@ -98,22 +120,11 @@ impl Keeper {
 
     fn merge(&self) -> Result<(), Error> {
         while let Some(pairs) = self.runs.due() {
-            self.room(pairs)?;
+            room(&*self.disk, 2 * 16 * pairs)?;
             let Some((set, replaced)) = self.runs.merged()? else { break };
             tables::set_runs(&self.engine, &set.numbers())?;
             self.runs.publish(set);
             self.runs.remove(&replaced)?;
-        }
-        Ok(())
-    }
-
-    /// A full disk is met here, before anything is written.
-    fn room(&self, pairs: u64) -> Result<(), Error> {
-        let needed = 2 * 16 * pairs + SLACK;
-        let free = self.disk.free_bytes()?;
-        if free < needed {
-            let why = format!("{needed} bytes are needed for a checkpoint, {free} are free");
-            return Err(std::io::Error::new(std::io::ErrorKind::StorageFull, why).into());
         }
         Ok(())
     }

@@ -6,8 +6,7 @@
 
 use std::{
     sync::{Arc, mpsc::Receiver},
-    thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use switchboard_core::store::Observer;
@@ -18,14 +17,9 @@ use super::{
     tables::{self, State, Tables},
     writer::Fresh,
 };
-use crate::{Error, disk::Disk, engine::Engine, health::Health, log::Position, slots::Runs};
-
-/// How long after a full disk a checkpoint is tried again.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// How much room must be free beyond what a checkpoint writes, in bytes: the engine should never be
-/// the one to meet the end of the disk.
-const SLACK: u64 = 16 * 1024 * 1024;
+use crate::{
+    Error, disk::Disk, engine::Engine, health::Health, keeper, log::Position, slots::Runs,
+};
 
 /// What an entry takes at most in the tables and files, pages that are written anew included, in
 /// bytes. An estimate: each list of a chat that was touched once is a page.
@@ -59,30 +53,14 @@ impl Keeper {
         health: &Health,
         closing: impl Fn() -> bool,
     ) {
-        for mut flush in flushes {
-            let mut told = false;
-            while let Err(error) = self.checkpoint(&mut flush) {
-                if !error.is_full() {
-                    health.fail(&format!("a checkpoint of chats failed: {}", error.chain()));
-                    return;
-                }
-                if !told {
-                    tracing::warn!(error = %error.chain(), "no room for a checkpoint of chats");
-                    told = true;
-                }
-                if closing() {
-                    return;
-                }
-                thread::sleep(RETRY);
-            }
-        }
+        keeper::serve(flushes, "chats", health, closing, |flush| self.checkpoint(flush));
     }
 
     /// Puts everything up to a position where it belongs, and merges what is due.
     pub(crate) fn checkpoint(&self, flush: &mut Flush) -> Result<(), Error> {
         let began = Instant::now();
         let Flush { generation, fresh, position, last } = flush;
-        self.room(generation.entries as u64 * ENTRY_BYTES)?;
+        keeper::room(&*self.disk, generation.entries as u64 * ENTRY_BYTES)?;
         let set = self.runs.with(&mut fresh.pairs, *last)?;
         let numbers = set.numbers();
         let state = State {
@@ -111,22 +89,11 @@ impl Keeper {
 
     fn merge(&self) -> Result<(), Error> {
         while let Some(pairs) = self.runs.due() {
-            self.room(2 * 16 * pairs)?;
+            keeper::room(&*self.disk, 2 * 16 * pairs)?;
             let Some((set, replaced)) = self.runs.merged()? else { break };
             tables::set_runs(&self.engine, &set.numbers())?;
             self.runs.publish(set);
             self.runs.remove(&replaced)?;
-        }
-        Ok(())
-    }
-
-    /// A full disk is met here, before anything is written.
-    fn room(&self, bytes: u64) -> Result<(), Error> {
-        let needed = bytes + SLACK;
-        let free = self.disk.free_bytes()?;
-        if free < needed {
-            let why = format!("{needed} bytes are needed for a checkpoint, {free} are free");
-            return Err(std::io::Error::new(std::io::ErrorKind::StorageFull, why).into());
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use switchboard_client::{
     session::Event,
 };
 use tokio::{sync::mpsc, task::JoinSet, time};
+use tokio_stream::StreamExt as _;
 
 use crate::node::{DEADLINE, Node, run, switchboard};
 
@@ -208,6 +209,11 @@ fn a_device_that_follows_sees_all_once_whatever_the_node_does() {
                 let entry = time::timeout(DEADLINE, device.recv()).await.unwrap().unwrap();
                 assert_eq!(entry.sequence, sequence);
             }
+        }
+        let mut stream = client.follow_inbox(&phone(1), "").await.unwrap();
+        for sequence in 1..=200 {
+            let entry = time::timeout(DEADLINE, stream.next()).await.unwrap().unwrap().unwrap();
+            assert_eq!(entry.sequence, sequence);
         }
         // The sessions acknowledge by themselves, and what was said is said again.
         let delivered = async {
