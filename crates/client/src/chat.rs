@@ -360,9 +360,9 @@ impl Client {
         Ok(Page { entries, next_cursor: page.next_cursor, previous_cursor: String::new() })
     }
 
-    /// A user's inbox from a place on (as in [`Client::read_inbox`]), then live, without a seam, until
-    /// the node or the connection ends: follow on from the last entry's cursor. A session does that
-    /// by itself.
+    /// A user's inbox from a place on (as in [`Client::read_inbox`]), then live, without a seam,
+    /// until the node or the connection ends: follow on from the last entry's cursor. A session
+    /// does that by itself.
     ///
     /// # Errors
     ///

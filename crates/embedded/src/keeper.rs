@@ -45,8 +45,8 @@ pub(crate) struct Keeper {
     pub(crate) observer: Arc<dyn Observer>,
 }
 
-/// Serves a writer until it is gone: puts away what it hands over, as `checkpoint` does, for as long as
-/// the disk is full again and again.
+/// Serves a writer until it is gone: puts away what it hands over, as `checkpoint` does, for as
+/// long as the disk is full again and again.
 pub(crate) fn serve<F>(
     flushes: &Receiver<F>,
     what: &'static str,
