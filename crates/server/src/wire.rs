@@ -217,14 +217,9 @@ pub(crate) mod to {
     /// Where a message is, told to its sender.
     pub(crate) fn steps_response(steps: &Steps) -> v1::TraceMessageResponse {
         let it = &steps.message;
-        let status = match (steps.delivered, steps.read) {
-            (_, Some(_)) => MessageStatus::Read,
-            (Some(_), None) => MessageStatus::Delivered,
-            (None, None) => MessageStatus::Sent,
-        };
         let made = crate::chat::steps(steps).into_iter();
         v1::TraceMessageResponse {
-            message: Some(message(it.from, it, status)),
+            message: Some(message(it.from, it, steps.status())),
             steps: made
                 .map(|(step, at)| v1::MessageStep { step: step.to_owned(), at: at.0 })
                 .collect(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Message;
+use super::{Message, MessageStatus};
 use crate::Millis;
 
 /// The trace that a message belongs to, as in the W3C's `traceparent`.
@@ -29,4 +29,15 @@ pub struct Steps {
     pub delivered: Option<Millis>,
     /// When the recipient had read it, if he has.
     pub read: Option<Millis>,
+}
+
+impl Steps {
+    /// How far the message has come.
+    pub fn status(&self) -> MessageStatus {
+        match (self.delivered, self.read) {
+            (_, Some(_)) => MessageStatus::Read,
+            (Some(_), None) => MessageStatus::Delivered,
+            (None, None) => MessageStatus::Sent,
+        }
+    }
 }

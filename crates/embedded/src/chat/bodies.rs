@@ -17,8 +17,7 @@ use crate::{
     log::{Archive, Block, Location},
 };
 
-/// How much is read at once of what was just written, in bytes: most entries are shorter, and those
-/// behind it may be wanted next.
+/// How much is read of an entry that stands across two blocks, in bytes: most are shorter.
 const ONE: usize = 4 * 1024;
 
 /// An entry of the log.
@@ -32,7 +31,7 @@ pub(super) enum Found {
 /// Reads entries; best in their order, in which those that stand together are read together.
 pub(super) struct Bodies<'a> {
     archive: &'a Archive,
-    /// What was read last, if it may not be kept.
+    /// What was read last of an entry across two blocks.
     bytes: Vec<u8>,
     begin: u64,
     block: Option<Block>,

@@ -19,7 +19,7 @@ use super::{
     entry::Times,
     keys::{ChatKey, Side, UserKey},
     order::Order,
-    recent::{BY_FIRST, Card, ChatHead, Generation, Recent, RecentUser},
+    recent::{BY_FIRST, Card, Change, ChatHead, Generation, Recent, RecentUser},
     tables::Tables,
 };
 use crate::{
@@ -49,6 +49,16 @@ pub(super) struct State {
     pub(super) last: u64,
     /// Where the last record's payload stands, and its times.
     pub(super) newest: Option<(Location, Times)>,
+}
+
+impl State {
+    /// What is durable can be read.
+    pub(super) fn apply(&mut self, change: Change) {
+        if let Change::Message { location, .. } = change {
+            self.last = location;
+        }
+        self.recent.current.apply(change);
+    }
 }
 
 impl Shared {

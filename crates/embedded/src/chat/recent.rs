@@ -64,8 +64,6 @@ pub(super) struct Generation {
     pub(super) users: HashMap<UserKey, RecentUser>,
     /// How many entries of the log are in it.
     pub(super) entries: usize,
-    /// Where the last message stands, of any chat.
-    pub(super) last: u64,
 }
 
 #[derive(Debug, Default)]
@@ -94,7 +92,6 @@ impl Generation {
         self.entries += 1;
         match change {
             Change::Message { chat, from, location, head, sequences } => {
-                self.last = location;
                 let recent = self.chats.entry(chat).or_insert_with(|| RecentChat {
                     before: head.last_id - 1,
                     ..RecentChat::default()

@@ -85,14 +85,19 @@ impl Replay {
         let (chat, side) = ChatKey::of(tenant, by, peer);
         let before = *self.heads.chat(chat)?;
         self.check(up_to <= before.last_id, place)?;
-        let unread = self.shared.unread(chat, side, &before, up_to)?;
+        // Only reading changes what is unread.
+        let unread = if read {
+            self.shared.unread(chat, side, &before, up_to)?
+        } else {
+            before.unread[side]
+        };
         let head = self.heads.chat(chat)?;
         let marks = &mut head.marks[side];
         marks.delivered_up_to = marks.delivered_up_to.max(up_to);
         if read {
             marks.read_up_to = marks.read_up_to.max(up_to);
-            head.unread[side] = unread;
         }
+        head.unread[side] = unread;
         let head = *head;
         self.follow(chat.user(1 - side), sequence, place)?;
         let receipt = Receipt { by: side, read, up_to, at };
@@ -128,10 +133,6 @@ impl Replay {
 
     /// What is in the log can be read.
     fn apply(&self, change: Change) {
-        let mut state = self.shared.change();
-        if let Change::Message { location, .. } = change {
-            state.last = location;
-        }
-        state.recent.current.apply(change);
+        self.shared.change().apply(change);
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Chat {
     live: Counter,
     caught_up: Counter,
     lag: Histogram,
-    delivery: Family<Labels, Histogram, fn() -> Histogram>,
+    delivery: Histogram,
 }
 
 impl Chat {
@@ -47,13 +47,12 @@ impl Chat {
             family.get_or_create(&vec![(name, value)]).clone()
         };
         let durations: fn() -> Histogram = || Histogram::of_durations(REQUEST_NANOS);
-        let delivery = r.add(
+        let deliveries: Family<Labels, Histogram, fn() -> Histogram> = r.add(
             "switchboard_delivery_duration_seconds",
             "From the moment when something is durable, and its sender told, to its frame being \
              written to a session or stream that follows",
             Family::new_with_constructor(durations),
         );
-        drop(delivery.get_or_create(&vec![("capability", "chat")]));
         Self {
             sent: one(&messages, "result", "new"),
             repeated: one(&messages, "result", "duplicate"),
@@ -69,7 +68,7 @@ impl Chat {
                 "How many entries a follower was behind, each time it read the store",
                 Histogram::of_counts(),
             ),
-            delivery,
+            delivery: deliveries.get_or_create(&vec![("capability", "chat")]).clone(),
         }
     }
 
@@ -103,7 +102,7 @@ impl Chat {
     /// An entry was handed on so long after it was durable.
     pub(crate) fn delivered_live(&self, after: Duration) {
         self.live.inc();
-        self.delivery.get_or_create(&vec![("capability", "chat")]).observe(nanos(after), 1);
+        self.delivery.observe(nanos(after), 1);
     }
 
     /// Entries were read for a follower that was so far behind.

@@ -169,10 +169,7 @@ impl Writer {
     fn publish(&mut self) {
         let mut state = self.shared.change();
         for change in self.group.changes.drain(..) {
-            if let Change::Message { location, .. } = change {
-                state.last = location;
-            }
-            state.recent.current.apply(change);
+            state.apply(change);
         }
     }
 

@@ -229,12 +229,7 @@ pub(super) struct Step {
 
 impl<'a> Trace<'a> {
     pub(super) fn of(steps: &'a Steps) -> Self {
-        let status = match (steps.delivered, steps.read) {
-            (_, Some(_)) => MessageStatus::Read,
-            (Some(_), None) => MessageStatus::Delivered,
-            (None, None) => MessageStatus::Sent,
-        };
-        let message = MessageBody::of(steps.message.from, &steps.message, status);
+        let message = MessageBody::of(steps.message.from, &steps.message, steps.status());
         let made = crate::chat::steps(steps).into_iter();
         Self { message, steps: made.map(|(step, at)| Step { step, at: at.0 }).collect() }
     }
