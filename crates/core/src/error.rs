@@ -31,6 +31,12 @@ pub enum Code {
     InvalidText,
     /// A cursor is broken, of another list, or of nothing that has happened.
     InvalidCursor,
+    /// An id or pattern of records is not written as one.
+    InvalidId,
+    /// A string can't be an encryption key.
+    InvalidEncryptionKey,
+    /// A value is no JSON that is taken, or not of the type that it is said to be.
+    InvalidValue,
     /// A request can't be understood: malformed, of the wrong types, with unknown fields, or empty.
     InvalidRequest,
     /// A request is over a limit of size or number.
@@ -41,7 +47,7 @@ pub enum Code {
     Unauthorized,
     /// The caller is known and may not do this.
     Forbidden,
-    /// The same idempotency key came with something else.
+    /// The same idempotency key came with something else, or what a change is about has changed.
     Conflict,
     /// What was asked for does not exist.
     NotFound,
@@ -59,13 +65,16 @@ pub enum Code {
 impl Code {
     /// Every code, for tables and tests. In the order of declaration, so that `code as usize` is
     /// its index.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidKey,
         Self::InvalidTenant,
         Self::InvalidPhone,
         Self::InvalidRecipient,
         Self::InvalidText,
         Self::InvalidCursor,
+        Self::InvalidId,
+        Self::InvalidEncryptionKey,
+        Self::InvalidValue,
         Self::InvalidRequest,
         Self::TooLarge,
         Self::TooManyRequests,
@@ -88,6 +97,9 @@ impl Code {
             Self::InvalidRecipient => "invalid_recipient",
             Self::InvalidText => "invalid_text",
             Self::InvalidCursor => "invalid_cursor",
+            Self::InvalidId => "invalid_id",
+            Self::InvalidEncryptionKey => "invalid_encryption_key",
+            Self::InvalidValue => "invalid_value",
             Self::InvalidRequest => "invalid_request",
             Self::TooLarge => "too_large",
             Self::TooManyRequests => "too_many_requests",

@@ -14,6 +14,7 @@ pub mod session;
 pub mod store;
 pub mod tenant;
 pub mod time;
+pub mod vault;
 
 pub use client::{ClientId, Identity};
 pub use error::{Code, Error, Result};

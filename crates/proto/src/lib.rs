@@ -5,6 +5,7 @@
 
 pub mod field;
 pub mod frame;
+mod vault;
 
 /// Version 1 of the wire.
 pub mod v1 {
