@@ -8,6 +8,8 @@
 //! chat/log/*.log      everything that was said, for ever
 //! chat/names/*.run    sorted files of what senders called their messages
 //! chat/engine.redb    tables: where in the log of chat something stands
+//! vault/log/*.log     sealed records, until they are in tables
+//! vault/engine.redb   tables: sealed records
 //! engine.redb         tables, and up to which record of the log they and the files hold everything
 //! ```
 //!
@@ -21,11 +23,13 @@ mod commit;
 pub mod disk;
 mod engine;
 mod error;
+mod handover;
 mod health;
 mod ingest;
 mod keeper;
 mod log;
 mod open;
+mod ports;
 #[cfg(test)]
 mod power_cut;
 mod presence;
@@ -33,38 +37,23 @@ mod queue;
 mod slots;
 mod tenants;
 mod threads;
+mod vault;
 
-use std::{
-    pin::Pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
-    time::Instant,
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, Ordering},
 };
 
-use switchboard_core::{
-    Code, Millis, Result,
-    chat::{
-        Acknowledgement, Answer, Chats, ChatsPage, ChatsPlace, ClientMessageId, Draft, InboxPage,
-        Marks, MessagesPage, Name, PhoneNumber, Reach, Registered, Sent, Signals, Steps, User,
-    },
-    ingest::{Entry, Recording},
-    presence::{Appending, Journal, Reading, Report},
-    store::{Observer, Store, Vitals},
-};
-use tokio::sync::oneshot;
+use switchboard_core::store::Observer;
 
 pub use self::error::Error;
 use self::{
     disk::Disk,
-    engine::Engine,
     health::Health,
     log::{Layout, Spare},
     open::Parts,
-    queue::{Batch, Queue},
-    threads::Threads,
+    queue::Queue,
+    threads::{Ends, Threads},
 };
 
 /// How a store is laid out and bounded.
@@ -89,6 +78,12 @@ pub struct Options {
     /// After how many messages and receipts they are put into tables. Until then each takes about
     /// 150 bytes more of memory, and has to be replayed after a crash.
     pub chat_flush_entries: usize,
+    /// The length of a segment of the vault's log, in bytes: from 4 KiB, and more than twice the
+    /// longest record. Two are on disk at the least.
+    pub vault_segment_bytes: usize,
+    /// After how many bytes of records they are put into tables. Until then they are in memory
+    /// too, and have to be replayed after a crash.
+    pub vault_flush_bytes: usize,
     /// The most entries that may wait for their commit.
     pub waiting_entries_max: usize,
     /// A random number, another with each start.
@@ -106,6 +101,8 @@ impl Default for Options {
             chat_memory_bytes: 256 * 1024 * 1024,
             chat_cache_bytes: 512 * 1024 * 1024,
             chat_flush_entries: 500_000,
+            vault_segment_bytes: vault::SEGMENT_BYTES,
+            vault_flush_bytes: vault::FLUSH_BYTES,
             waiting_entries_max: 1_000_000,
             entropy: 0,
         }
@@ -120,10 +117,12 @@ pub struct Embedded {
     queue: Arc<Queue>,
     reports: presence::Door,
     chats: chat::Front,
+    records: vault::Front,
     health: Arc<Health>,
     disk: Arc<dyn Disk>,
     layout: Layout,
     chat_segment_bytes: usize,
+    vault_segment_bytes: usize,
     spares: Vec<Spare>,
     closing: Arc<AtomicBool>,
     threads: Mutex<Threads>,
@@ -154,49 +153,57 @@ impl Embedded {
             options.entropy,
             Arc::clone(&health),
         )?;
-        let chats = chat::open(&disk, options, &health, observer)?;
+        let chats: chat::Parts = chat::open(&disk, options, &health, Arc::clone(&observer))?;
+        let records: vault::Parts = vault::open(&disk, options, &health, observer)?;
         let queue = Arc::new(Queue::new(options.waiting_entries_max));
         let (reports, requests) = presence::Door::new();
-        let chat::Parts { writer: chat_writer, keeper: chat_keeper, spare: chat_spare, front } =
-            chats;
-        let spares = vec![spare, reports_keeper.spare(), chat_spare];
+        let spares = vec![spare, reports_keeper.spare(), chats.spare, records.spare];
         let closing = Arc::new(AtomicBool::new(false));
-        let has_closed = || {
-            let closing = Arc::clone(&closing);
-            move || closing.load(Ordering::Acquire)
-        };
-        let mut threads = Threads::new(&health, &queue, &front.queue);
+        let queues: [Arc<dyn Ends>; 3] = [
+            Arc::clone(&queue) as _,
+            Arc::clone(&chats.front.queue) as _,
+            Arc::clone(&records.front.queue) as _,
+        ];
+        let mut threads = Threads::new(&health, &closing, queues);
 
-        // In the order in which they end.
-        let (flushes, taken) = mpsc::sync_channel(1);
-        let (chat_flushes, chat_taken) = mpsc::sync_channel(1);
-        let (waiting, has_failed) = (Arc::clone(&queue), Arc::clone(&health));
-        threads.spawn("commit", move || writer.run(&waiting, &flushes))?;
-        let (waiting, chat_failed) = (Arc::clone(&front.queue), Arc::clone(&health));
-        threads.spawn("chat", move || chat_writer.run(&waiting, &chat_flushes))?;
-        let closed = has_closed();
-        threads.spawn("checkpoint", move || keeper.run(&taken, &has_failed, closed))?;
-        let closed = has_closed();
-        threads.spawn("chat-checkpoint", move || {
-            chat_keeper.run(&chat_taken, &chat_failed, closed);
-        })?;
+        let waiting = Arc::clone(&queue);
+        threads.spawn_pair(
+            ["commit", "checkpoint"],
+            move |flushes| writer.run(&waiting, flushes),
+            move |flushes, health, closing| keeper.run(flushes, health, closing),
+        )?;
+        let (waiting, writer, keeper) =
+            (Arc::clone(&chats.front.queue), chats.writer, chats.keeper);
+        threads.spawn_pair(
+            ["chat", "chat-checkpoint"],
+            move |flushes| writer.run(&waiting, flushes),
+            move |flushes, health, closing| keeper.run(flushes, health, closing),
+        )?;
+        let (waiting, writer, keeper) =
+            (Arc::clone(&records.front.queue), records.writer, records.keeper);
+        threads.spawn_pair(
+            ["vault", "vault-checkpoint"],
+            move |flushes| writer.run(&waiting, flushes),
+            move |flushes, health, closing| keeper.run(flushes, health, closing),
+        )?;
         threads.spawn("reports", move || reports_keeper.run(&requests))?;
-        for (name, spare) in ["log-prepare", "reports-prepare", "chat-prepare"].iter().zip(&spares)
-        {
+        let names = ["log-prepare", "reports-prepare", "chat-prepare", "vault-prepare"];
+        for (name, spare) in names.iter().zip(&spares) {
             let spare = spare.clone();
             threads.spawn_preparer(name, move || spare.run())?;
         }
         let layout = Layout { segment_bytes: options.segment_bytes, entropy: options.entropy };
-        let chat_segment_bytes = options.chat_segment_bytes;
         let threads = Mutex::new(threads);
         Ok(Self {
             queue,
             reports,
-            chats: front,
+            chats: chats.front,
+            records: records.front,
             health,
             disk,
             layout,
-            chat_segment_bytes,
+            chat_segment_bytes: options.chat_segment_bytes,
+            vault_segment_bytes: options.vault_segment_bytes,
             spares,
             closing,
             threads,
@@ -209,6 +216,7 @@ impl Embedded {
     pub fn close(&self) {
         self.queue.close("the store is closing");
         self.chats.queue.close("the store is closing");
+        self.records.queue.close("the store is closing");
         self.reports.close();
         self.closing.store(true, Ordering::Release);
         let mut threads = lock(&self.threads);
@@ -222,117 +230,6 @@ impl Embedded {
 impl Drop for Embedded {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-impl switchboard_core::ingest::Ledger for Embedded {
-    fn record(&self, entries: Vec<Entry>) -> Recording {
-        let (answer, answered) = oneshot::channel();
-        self.queue.push(Batch { entries, answer, arrived: Instant::now() });
-        Box::pin(async {
-            answered.await.unwrap_or_else(|_| {
-                let what = "the store ended before the answer: it is not known what was recorded";
-                Err(switchboard_core::Error::new(Code::Unavailable, what))
-            })
-        })
-    }
-}
-
-impl Journal for Embedded {
-    fn append(&self, report: &Report) -> Appending {
-        let (answer, answered) = oneshot::channel();
-        let (bytes, at) = (presence::encode(report), report.at);
-        self.reports.ask(presence::Request::Append { bytes, at, answer });
-        Box::pin(told(answered))
-    }
-
-    fn read(&self, from: u64) -> Reading {
-        let (answer, answered) = oneshot::channel();
-        self.reports.ask(presence::Request::Read { from, answer });
-        Box::pin(told(answered))
-    }
-
-    fn prune(&self, before: Millis) -> Appending {
-        let (answer, answered) = oneshot::channel();
-        self.reports.ask(presence::Request::Prune { before, answer });
-        Box::pin(told(answered))
-    }
-}
-
-/// The journal's answer, or that there is none.
-async fn told<T>(answered: oneshot::Receiver<Result<T>>) -> Result<T> {
-    answered.await.unwrap_or_else(|_| {
-        let what = "the store ended before the answer";
-        Err(switchboard_core::Error::new(Code::Unavailable, what))
-    })
-}
-
-impl Chats for Embedded {
-    fn send(&self, drafts: Vec<Draft>) -> Answer<Vec<Result<Sent>>> {
-        self.chats.send(drafts)
-    }
-
-    fn acknowledge(&self, receipts: Vec<Acknowledgement>) -> Answer<Vec<Result<Marks>>> {
-        self.chats.acknowledge(receipts)
-    }
-
-    fn register(&self, user: User, name: Option<Name>, at: Millis) -> Answer<Registered> {
-        self.chats.register(user, name, at)
-    }
-
-    fn chats(&self, user: User, on: Option<ChatsPlace>, limit: u32) -> Answer<ChatsPage> {
-        self.chats.chats(user, on, limit)
-    }
-
-    fn messages(
-        &self,
-        user: User,
-        peer: PhoneNumber,
-        reach: Reach,
-        limit: u32,
-    ) -> Answer<MessagesPage> {
-        self.chats.messages(user, peer, reach, limit)
-    }
-
-    fn inbox(&self, user: User, after: u64, limit: u32) -> Answer<InboxPage> {
-        self.chats.inbox(user, after, limit)
-    }
-
-    fn trace(&self, sender: User, id: ClientMessageId) -> Answer<Steps> {
-        self.chats.trace(sender, id)
-    }
-
-    fn tell(&self, signals: Arc<dyn Signals>) {
-        self.chats.tell(signals);
-    }
-}
-
-impl Store for Embedded {
-    fn vitals(&self) -> Vitals {
-        Vitals {
-            condition: self.health.condition(),
-            commits_waiting: (self.queue.len() + self.chats.queue.len()) as u64,
-            ingest_keys: self.health.keys.load(Ordering::Relaxed),
-            ingest_index_bytes: self.health.index_bytes.load(Ordering::Relaxed),
-            size_bytes: log::size(&*self.disk, self.layout)
-                + slots::size(&*open::runs_of(&self.disk))
-                + Engine::size(&*self.disk)
-                + chat::size(&self.disk, self.chat_segment_bytes),
-            free_bytes: self.disk.free_bytes().ok(),
-        }
-    }
-
-    fn failed(&self) -> Pin<Box<dyn Future<Output = switchboard_core::Error> + Send>> {
-        let mut failure = self.health.failure();
-        Box::pin(async move {
-            let failed = failure.wait_for(Option::is_some).await.ok();
-            let Some(why) = failed.and_then(|why| why.clone()) else {
-                // Closed in good order: it will never fail.
-                return std::future::pending().await;
-            };
-            let what = format!("the store has failed: {why}");
-            switchboard_core::Error::new(Code::Unavailable, what)
-        })
     }
 }
 

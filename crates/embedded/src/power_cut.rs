@@ -14,6 +14,7 @@ mod full;
 mod histories;
 mod messages;
 mod model;
+mod records;
 mod reports;
 mod rig;
 

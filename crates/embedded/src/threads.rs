@@ -1,13 +1,16 @@
 //! The threads that the store can't do without.
 
 use std::{
-    io, mem,
-    sync::Arc,
+    fmt, io, mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, SyncSender},
+    },
     thread::{self, JoinHandle},
 };
 
 use crate::{
-    chat,
     commit::FAILED,
     health::Health,
     queue::{Queue, Waiting},
@@ -17,6 +20,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Threads {
     guard: Guard,
+    /// Whether the store closes.
+    closing: Arc<AtomicBool>,
     running: Vec<JoinHandle<()>>,
     /// Those that the others may wait for, to their end.
     preparers: Vec<JoinHandle<()>>,
@@ -27,35 +32,41 @@ pub(crate) struct Threads {
 struct Guard {
     name: &'static str,
     health: Arc<Health>,
-    queue: Arc<Queue>,
-    chats: Arc<Queue<chat::Work>>,
+    queues: Arc<[Arc<dyn Ends>]>,
+}
+
+/// A queue whose writer may be gone.
+pub(crate) trait Ends: fmt::Debug + Send + Sync {
+    /// Nothing more is done. Who waits is answered: the other end of his answer is dropped.
+    fn end(&self);
+}
+
+impl<W: Waiting + fmt::Debug + Send> Ends for Queue<W> {
+    fn end(&self) {
+        self.close(FAILED);
+        drop(self.take(Vec::new()));
+    }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         if thread::panicking() {
             self.health.fail(&format!("the thread {} panicked", self.name));
-            end(&self.queue);
-            end(&self.chats);
+            self.queues.iter().for_each(|queue| queue.end());
         }
     }
 }
 
-/// Who waits is answered: the other end of his answer is dropped.
-fn end<W: Waiting>(queue: &Queue<W>) {
-    queue.close(FAILED);
-    drop(queue.take(Vec::new()));
-}
-
 impl Threads {
+    /// None yet. The panic of any ends these queues.
     pub(crate) fn new(
         health: &Arc<Health>,
-        queue: &Arc<Queue>,
-        chats: &Arc<Queue<chat::Work>>,
+        closing: &Arc<AtomicBool>,
+        queues: impl Into<Arc<[Arc<dyn Ends>]>>,
     ) -> Self {
-        let (health, queue, chats) = (Arc::clone(health), Arc::clone(queue), Arc::clone(chats));
-        let guard = Guard { name: "", health, queue, chats };
-        Self { guard, running: Vec::new(), preparers: Vec::new() }
+        let guard = Guard { name: "", health: Arc::clone(health), queues: queues.into() };
+        let closing = Arc::clone(closing);
+        Self { guard, closing, running: Vec::new(), preparers: Vec::new() }
     }
 
     /// Starts a thread.
@@ -66,6 +77,21 @@ impl Threads {
     ) -> io::Result<()> {
         self.running.push(self.start(name, run)?);
         Ok(())
+    }
+
+    /// Starts a writer, and the keeper that it hands over to, which ends after it.
+    pub(crate) fn spawn_pair<F: Send + 'static>(
+        &mut self,
+        [writer_name, keeper_name]: [&'static str; 2],
+        writer: impl FnOnce(&SyncSender<F>) + Send + 'static,
+        keeper: impl FnOnce(&Receiver<F>, &Health, &dyn Fn() -> bool) + Send + 'static,
+    ) -> io::Result<()> {
+        let (flushes, taken) = mpsc::sync_channel(1);
+        let (health, closing) = (Arc::clone(&self.guard.health), Arc::clone(&self.closing));
+        self.spawn(writer_name, move || writer(&flushes))?;
+        self.spawn(keeper_name, move || {
+            keeper(&taken, &health, &|| closing.load(Ordering::Acquire));
+        })
     }
 
     /// Starts a thread that others wait for.

@@ -14,6 +14,8 @@ const OPTIONS: Options = Options {
     chat_memory_bytes: 1 << 20,
     chat_cache_bytes: 1 << 20,
     chat_flush_entries: 3,
+    vault_segment_bytes: 64 * 1024,
+    vault_flush_bytes: 16 * 1024,
     reports_segment_bytes: 64 * 1024,
     segment_bytes: 4096,
     ingest_memory_bytes: 1 << 20,

@@ -75,7 +75,11 @@ impl Keeper {
         self.runs.publish(set);
         // They are put away: should the rest fail and be tried again, they must not be once more.
         fresh.pairs = Vec::new();
-        self.shared.flushed(Tables::open(&self.engine)?);
+        let tables = Arc::new(Tables::open(&self.engine)?);
+        self.shared.flushed(|state| {
+            state.tables = tables;
+            state.recent.flushing = None;
+        });
         self.observer.checkpointed(began.elapsed());
         match self.merge() {
             // Everything is where it belongs; the next checkpoint merges.

@@ -2,8 +2,8 @@
 
 use std::{
     fmt,
-    sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-    time::Duration,
+    ops::Deref,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use switchboard_core::{
@@ -24,18 +24,13 @@ use super::{
 };
 use crate::{
     Error,
+    handover::{HandedOver, Handover},
     log::{Archive, Location},
 };
 
-/// How often whoever waits for a checkpoint looks whether it will come at all.
-const LOOK: Duration = Duration::from_millis(50);
-
 /// What all readers share, and the one writer changes.
 pub(super) struct Shared {
-    state: RwLock<State>,
-    /// Held while a generation is let go of, or waited for.
-    turn: Mutex<()>,
-    put_away: Condvar,
+    state: Handover<State>,
     tenants: RwLock<std::collections::HashMap<Tenant, u32>>,
     pub(super) archive: Archive,
 }
@@ -61,55 +56,24 @@ impl State {
     }
 }
 
+impl HandedOver for State {
+    fn is_flushing(&self) -> bool {
+        self.recent.flushing.is_some()
+    }
+}
+
+impl Deref for Shared {
+    type Target = Handover<State>;
+
+    fn deref(&self) -> &Handover<State> {
+        &self.state
+    }
+}
+
 impl Shared {
     pub(super) fn new(state: State, tenants: &[Tenant], archive: Archive) -> Self {
         let tenants = tenants.iter().copied().zip(0..).collect();
-        Self {
-            state: RwLock::new(state),
-            turn: Mutex::new(()),
-            put_away: Condvar::new(),
-            tenants: RwLock::new(tenants),
-            archive,
-        }
-    }
-
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn change(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The same, once the last generation was put away. None once `given_up` says that it won't be.
-    pub(super) fn change_when_flushed(
-        &self,
-        given_up: impl Fn() -> bool,
-    ) -> Option<RwLockWriteGuard<'_, State>> {
-        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let state = self.change();
-            if state.recent.flushing.is_none() {
-                return Some(state);
-            }
-            drop(state);
-            if given_up() {
-                return None;
-            }
-            let waited = self.put_away.wait_timeout(turn, LOOK);
-            turn = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    /// The generation that was written to the tables is there.
-    pub(super) fn flushed(&self, tables: Tables) {
-        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state = self.change();
-        state.tables = Arc::new(tables);
-        state.recent.flushing = None;
-        drop(state);
-        drop(turn);
-        self.put_away.notify_all();
+        Self { state: Handover::new(state), tenants: RwLock::new(tenants), archive }
     }
 
     /// A tenant has got the next number.

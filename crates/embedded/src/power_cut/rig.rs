@@ -29,6 +29,8 @@ pub(super) const OPTIONS: Options = Options {
     chat_memory_bytes: 1 << 20,
     chat_cache_bytes: 1 << 20,
     chat_flush_entries: 3,
+    vault_segment_bytes: 8 * 1024,
+    vault_flush_bytes: usize::MAX,
     reports_segment_bytes: 4 * 1024,
     segment_bytes: 4096,
     ingest_memory_bytes: 1 << 20,

@@ -1,0 +1,329 @@
+//! The one that writes: takes all that waits, decides it, makes it durable with one sync, lets it
+//! be read, and answers it.
+//!
+//! Everything is decided here, between one sync and the next, in the order in which it came: of two
+//! changes that expect the same the first happens, and the second sees it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    mem,
+    sync::{Arc, mpsc::SyncSender},
+    time::Instant,
+};
+
+use switchboard_core::{
+    Code, Millis, Tenant,
+    store::{Commit, Observer},
+    vault::{Change, Expected, Outcome, Profile, Record, Then},
+};
+
+use super::{
+    entry::{self, Entry, Key},
+    keeper::Flush,
+    reader::Shared,
+    recent::{Card, Happened, Kept},
+    work::{Answered, Task, Work},
+};
+use crate::{
+    Error,
+    commit::FAILED,
+    health::{Gate, Health},
+    log::Log,
+    queue::{Queue, Waiting as _},
+};
+
+/// How many records are removed at once because their time is up: others wait so long.
+const EXPIRE_MAX: usize = 1_000;
+
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(super) log: Log,
+    pub(super) shared: Arc<Shared>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) health: Arc<Health>,
+    pub(super) observer: Arc<dyn Observer>,
+    /// The longest payload of one record of the log, in bytes.
+    pub(super) payload_max: usize,
+    /// After how many bytes of records they are handed to the keeper.
+    pub(super) flush_bytes: usize,
+    pub(super) group: Group,
+    /// Whether what is in memory is to be put away, however little it is.
+    pub(super) tidy: bool,
+}
+
+/// What gets durable with the next sync.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    payload: Vec<u8>,
+    happened: Vec<Happened>,
+    /// The versions that places have with it; none: nothing.
+    versions: HashMap<Key, Option<u64>>,
+    cards: BTreeMap<Tenant, Card>,
+    answers: Vec<Answered>,
+    commit: Commit,
+}
+
+/// Why something is not written, told to whoever waits.
+struct Refused(String);
+
+impl Writer {
+    /// Serves the queue until it is closed and empty, or the store fails. Then the rest is handed
+    /// to the keeper.
+    pub(crate) fn run(mut self, queue: &Queue<Work>, flushes: &SyncSender<Flush>) {
+        let mut works = Vec::new();
+        while let Some(taken) = queue.take(mem::take(&mut works)) {
+            works = taken;
+            if self.health.has_failed() {
+                // Another thread's failure, told already.
+                self.end(queue, works);
+                return;
+            }
+            if let Err(error) = self.commit(&mut works) {
+                self.health.fail(&format!("vault: {}", error.chain()));
+                self.end(queue, works);
+                return;
+            }
+            let (bytes, flushing) = {
+                let state = self.shared.read();
+                (state.current.bytes, state.flushing.is_some())
+            };
+            let due = self.flush_bytes <= bytes || self.tidy && 0 < bytes;
+            // A keeper that is far behind is waited for, so that memory stays bounded.
+            if due && !flushing || 2 * self.flush_bytes <= bytes {
+                self.hand_over(flushes);
+            }
+        }
+        self.hand_over(flushes);
+    }
+
+    /// Does what waits, durably, and answers it. An error is the end of the store.
+    pub(crate) fn commit(&mut self, works: &mut Vec<Work>) -> Result<(), Error> {
+        for work in works.drain(..) {
+            let waited = work.arrived.elapsed();
+            self.group.commit.waited = self.group.commit.waited.max(waited);
+            self.group.commit.batches += 1;
+            match work.task {
+                Task::Change { changes, answer } => match self.change(changes)? {
+                    Ok(outcomes) => self.answer(Answered::Changed(answer, outcomes)),
+                    Err(refused) => drop(answer.send(Err(refused.told()))),
+                },
+                Task::AddProfile { tenant, profile, answer } => {
+                    match self.add_profile(tenant, profile)? {
+                        Ok(profiles) => self.answer(Answered::Profiles(answer, profiles)),
+                        Err(refused) => drop(answer.send(Err(refused.told()))),
+                    }
+                }
+                Task::Expire { now, answer } => match self.expire(now)? {
+                    Ok(removed) => self.answer(Answered::Expired(answer, removed)),
+                    Err(refused) => drop(answer.send(Err(refused.told()))),
+                },
+            }
+        }
+        self.end_group()
+    }
+
+    fn answer(&mut self, answered: Answered) {
+        self.group.answers.push(answered);
+    }
+
+    fn change(&mut self, changes: Vec<Change>) -> Result<Result<Vec<Outcome>, Refused>, Error> {
+        let mut outcomes = Vec::with_capacity(changes.len());
+        for change in changes {
+            let Change { tenant, id, expected, then } = change;
+            let key = entry::key(&tenant, &id);
+            let there = self.version(&key)?;
+            let fits = match (expected, there) {
+                (Expected::Absent, None) => true,
+                (Expected::Version(expected), Some(there)) => expected == there,
+                _ => false,
+            };
+            let done = match then {
+                _ if !fits => Ok(false),
+                Then::Put(record) => {
+                    let least = match there {
+                        Some(there) => there,
+                        None => self.card(&tenant).removed,
+                    };
+                    if record.version <= least {
+                        Ok(false)
+                    } else {
+                        self.put(key, &record)?.map(|()| true)
+                    }
+                }
+                Then::Delete => self.delete(tenant, key, there.unwrap_or(0))?.map(|()| true),
+            };
+            match done {
+                Ok(done) => outcomes.push(if done { Outcome::Done } else { Outcome::Changed }),
+                Err(refused) => return Ok(Err(refused)),
+            }
+        }
+        Ok(Ok(outcomes))
+    }
+
+    fn add_profile(
+        &mut self,
+        tenant: Tenant,
+        profile: Profile,
+    ) -> Result<Result<Arc<[Profile]>, Refused>, Error> {
+        let mut card = self.card(&tenant);
+        if card.add(profile) {
+            if let Err(refused) = self.write(&Entry::Profile { tenant, profile })? {
+                return Ok(Err(refused));
+            }
+            self.set_card(tenant, card.clone());
+        }
+        Ok(Ok(card.profiles))
+    }
+
+    fn expire(&mut self, now: Millis) -> Result<Result<u64, Refused>, Error> {
+        self.tidy = true;
+        let mut removed = 0;
+        for key in self.shared.expired(now.0, EXPIRE_MAX)? {
+            // What the group under way says of it counts, and it had its turn in it.
+            if self.group.versions.contains_key(&key) {
+                continue;
+            }
+            let Some(version) = self.shared.look(&key, entry::version)? else { continue };
+            let Some((tenant, _)) = entry::read_key(&key) else { continue };
+            if let Err(refused) = self.delete(tenant, key, version)? {
+                return Ok(Err(refused));
+            }
+            removed += 1;
+        }
+        Ok(Ok(removed))
+    }
+
+    fn put(&mut self, key: Key, record: &Record) -> Result<Result<(), Refused>, Error> {
+        let version = record.version;
+        let record = entry::write(&key, record);
+        if let Err(refused) = self.write(&Entry::Put { key: &key, record: &record })? {
+            return Ok(Err(refused));
+        }
+        self.group.versions.insert(key.clone(), Some(version));
+        self.group.happened.push(Happened::Place(key, Kept::Record(record.into())));
+        Ok(Ok(()))
+    }
+
+    fn delete(
+        &mut self,
+        tenant: Tenant,
+        key: Key,
+        version: u64,
+    ) -> Result<Result<(), Refused>, Error> {
+        if let Err(refused) = self.write(&Entry::Delete { key: &key, version })? {
+            return Ok(Err(refused));
+        }
+        self.group.versions.insert(key.clone(), None);
+        let mut card = self.card(&tenant);
+        card.removed = card.removed.max(version);
+        // First the version: a record is not seen to be gone before it is known not to come again.
+        self.set_card(tenant, card);
+        self.group.happened.push(Happened::Place(key, Kept::Nothing));
+        Ok(Ok(()))
+    }
+
+    /// The version at a place, if there is a record.
+    fn version(&self, key: &[u8]) -> Result<Option<u64>, Error> {
+        match self.group.versions.get(key) {
+            Some(version) => Ok(*version),
+            None => self.shared.look(key, entry::version),
+        }
+    }
+
+    fn card(&self, tenant: &Tenant) -> Card {
+        let decided = self.group.cards.get(tenant).cloned();
+        decided.or_else(|| self.shared.read().cards.get(tenant).cloned()).unwrap_or_default()
+    }
+
+    fn set_card(&mut self, tenant: Tenant, card: Card) {
+        self.group.cards.insert(tenant, card.clone());
+        self.group.happened.push(Happened::Card(tenant, card));
+    }
+
+    /// Adds an entry to the group under way, or to the next.
+    fn write(&mut self, entry: &Entry<'_>) -> Result<Result<(), Refused>, Error> {
+        let needed = entry.len();
+        if !self.group.payload.is_empty() && self.payload_max < self.group.payload.len() + needed {
+            self.end_group()?;
+        }
+        let room = if self.payload_max < needed {
+            Err("the record is longer than a segment of the log".to_owned())
+        } else {
+            self.log.reserve(self.group.payload.len() + needed)
+        };
+        Ok(match room {
+            Ok(()) => {
+                entry.write(&mut self.group.payload);
+                Ok(())
+            }
+            Err(why) => {
+                self.gate.set_refusing(true);
+                Err(Refused(why))
+            }
+        })
+    }
+
+    /// Makes the group durable, lets it be read, and answers it.
+    fn end_group(&mut self) -> Result<(), Error> {
+        if !self.group.payload.is_empty() {
+            let began = Instant::now();
+            self.group.commit.bytes = self.log.append(&self.group.payload)?;
+            self.group.commit.synced = began.elapsed();
+            self.group.payload.clear();
+            self.gate.set_refusing(false);
+            let mut state = self.shared.change();
+            self.group.happened.drain(..).for_each(|happened| state.apply(happened));
+        }
+        self.group.versions.clear();
+        self.group.cards.clear();
+        for answered in self.group.answers.drain(..) {
+            answered.tell(Ok(()));
+        }
+        let commit = mem::take(&mut self.group.commit);
+        if 0 < commit.batches {
+            self.observer.committed(&commit);
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, flushes: &SyncSender<Flush>) {
+        if let Some(flush) = self.flush() {
+            // A keeper that is gone has told why.
+            let _ = flushes.send(flush);
+        }
+    }
+
+    /// Everything that the tables do not have yet, if there is anything. Waits for the keeper to be
+    /// done with the last; none when it has failed.
+    pub(crate) fn flush(&mut self) -> Option<Flush> {
+        let position = self.log.position();
+        let mut state = self.shared.change_when_flushed(|| self.health.has_failed())?;
+        if state.current.is_empty() {
+            return None;
+        }
+        self.tidy = false;
+        let generation = Arc::new(mem::take(&mut state.current));
+        state.flushing = Some(Arc::clone(&generation));
+        Some(Flush { generation, position })
+    }
+
+    /// Tells everybody who waits that the store has failed, and lets nobody wait any more.
+    fn end(&mut self, queue: &Queue<Work>, works: Vec<Work>) {
+        queue.close(FAILED);
+        let unavailable = || switchboard_core::Error::new(Code::Unavailable, FAILED);
+        for answered in self.group.answers.drain(..) {
+            answered.tell(Err(unavailable()));
+        }
+        for work in works.into_iter().chain(queue.take(Vec::new()).unwrap_or_default()) {
+            work.refuse(unavailable());
+        }
+    }
+}
+
+impl Refused {
+    fn told(self) -> switchboard_core::Error {
+        let Self(why) = self;
+        let what = format!("the store takes no writes now: {why}; try again later");
+        switchboard_core::Error::new(Code::Unavailable, what)
+    }
+}
