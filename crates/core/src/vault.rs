@@ -4,6 +4,7 @@
 //! request and stays nowhere. Sealing and opening are here ([`seal`]); a [`Records`] keeps what is
 //! sealed and never sees a key or a value. The format is told in `docs/vault.md`.
 
+mod cursor;
 mod id;
 mod json;
 mod key;
@@ -16,6 +17,7 @@ mod value;
 use std::{fmt, pin::Pin, sync::Arc};
 
 pub use self::{
+    cursor::Cursor,
     id::RecordId,
     key::{ClientKey, EncryptionKey, Kind, Profile, SALT_BYTES, Work, Workspace},
     padding::padded,
