@@ -8,5 +8,6 @@ pub mod chats;
 pub mod journal;
 pub mod ledger;
 mod model;
+pub mod records;
 
 pub use self::model::Model;

@@ -1,6 +1,7 @@
 //! The simplest implementation of every port, in memory.
 
 mod chats;
+mod records;
 
 use std::{
     collections::BTreeMap,
@@ -20,6 +21,7 @@ pub struct Model {
     ids: Mutex<BTreeMap<Entry, u64>>,
     reports: Mutex<Vec<Report>>,
     chats: chats::Chats,
+    records: records::Records,
 }
 
 impl Ledger for Model {
