@@ -3,8 +3,10 @@
 
 use std::{future, sync::Arc};
 
-use switchboard_contract::chats::interleavings_over_restarts;
-use switchboard_core::{chat::Chats, ingest::Ledger, presence::Journal, store::Unobserved};
+use switchboard_contract::{chats, records};
+use switchboard_core::{
+    chat::Chats, ingest::Ledger, presence::Journal, store::Unobserved, vault::Records,
+};
 use switchboard_embedded::{Embedded, Options, disk::LocalDisk};
 use tempfile::TempDir;
 
@@ -31,6 +33,7 @@ fn small() -> Options {
         chat_segment_bytes: 128 * 1024,
         chat_flush_entries: 30,
         flush_keys: 20,
+        vault_flush_bytes: 20_000,
         ..Options::default()
     }
 }
@@ -55,8 +58,20 @@ fn chats() -> future::Ready<Opened<dyn Chats>> {
 
 switchboard_contract::chats!(chats);
 
+fn vault() -> future::Ready<Opened<dyn Records>> {
+    let (store, folder) = store();
+    future::ready(Opened(store as Arc<dyn Records>, folder))
+}
+
+/// Apart, since some of its promises have the names of others.
+mod of_records {
+    use super::vault;
+
+    switchboard_contract::records!(vault);
+}
+
 /// What was opened before is closed, its directory stays.
-async fn reopened(before: Option<Opened<dyn Chats>>) -> Opened<dyn Chats> {
+fn reopened<P: ?Sized>(before: Option<Opened<P>>) -> (Arc<Embedded>, TempDir) {
     let folder = match before {
         Some(Opened(store, folder)) => {
             drop(store);
@@ -65,13 +80,29 @@ async fn reopened(before: Option<Opened<dyn Chats>>) -> Opened<dyn Chats> {
         None => TempDir::new().unwrap(),
     };
     let disk = Arc::new(LocalDisk::open(folder.path()).unwrap());
-    let store = Embedded::open(disk, &small(), Arc::new(Unobserved)).unwrap();
-    Opened(Arc::new(store) as Arc<dyn Chats>, folder)
+    (Arc::new(Embedded::open(disk, &small(), Arc::new(Unobserved)).unwrap()), folder)
+}
+
+async fn reopened_chats(before: Option<Opened<dyn Chats>>) -> Opened<dyn Chats> {
+    let (store, folder) = reopened(before);
+    Opened(store as Arc<dyn Chats>, folder)
+}
+
+async fn reopened_records(before: Option<Opened<dyn Records>>) -> Opened<dyn Records> {
+    let (store, folder) = reopened(before);
+    Opened(store as Arc<dyn Records>, folder)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn any_interleaving_survives_restarts() {
+async fn any_interleaving_of_chats_survives_restarts() {
     for seed in [1, 2, 3] {
-        interleavings_over_restarts(seed, reopened).await;
+        chats::interleavings_over_restarts(seed, reopened_chats).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_interleaving_of_records_survives_restarts() {
+    for seed in [1, 2, 3] {
+        records::interleavings_over_restarts(seed, reopened_records).await;
     }
 }
