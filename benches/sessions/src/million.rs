@@ -76,6 +76,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), Error> {
     let model = Arc::new(Model::default());
     let ports = Ports {
         chats: Arc::clone(&model) as _,
+        records: Arc::clone(&model) as _,
         ledger: Arc::clone(&model) as _,
         journal: Arc::clone(&model) as _,
         store: Arc::new(World(Instant::now())),

@@ -4,7 +4,25 @@
 //! reaches it may speak for any tenant, which is why it listens on loopback only. Credentials will
 //! be checked here, and nowhere else.
 
+use std::net::SocketAddr;
+
 use switchboard_core::{Result, Tenant};
+
+/// Where a request came from, for the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+impl Peer {
+    /// Where a request with these extensions came from, if that was noted.
+    pub(crate) fn of(extensions: &http::Extensions) -> Option<SocketAddr> {
+        extensions.get::<Self>().map(|Self(address)| *address)
+    }
+
+    /// The same of a call that tonic has taken apart.
+    pub(crate) fn of_tonic(extensions: &tonic::Extensions) -> Option<SocketAddr> {
+        extensions.get::<Self>().map(|Self(address)| *address)
+    }
+}
 
 /// Whoever is at the other end of a request or a connection.
 #[derive(Clone, Copy, Debug)]

@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::{
+    caller::Peer,
     grpc::{self, Services},
     limits::{
         CONNECTION_WINDOW, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, LOCAL_RESETS_MAX, Limits,
@@ -70,9 +71,13 @@ impl Connections {
     /// Serves one connection to its end. When told to stop, finishes what has begun.
     pub(crate) async fn serve(self, stream: TcpStream, stop: CancellationToken) {
         let begun = Arc::new(AtomicBool::new(false));
+        let peer = stream.peer_addr().ok().map(Peer);
         let service = {
             let (begun, services, router) = (Arc::clone(&begun), self.services, self.router);
-            service_fn(move |request: Request<Incoming>| {
+            service_fn(move |mut request: Request<Incoming>| {
+                if let Some(peer) = peer {
+                    request.extensions_mut().insert(peer);
+                }
                 begun.store(true, Ordering::Relaxed);
                 answer(services.as_ref(), &router, request)
             })

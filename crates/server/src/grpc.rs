@@ -6,6 +6,7 @@ mod ingest;
 mod presence;
 mod unary;
 mod until;
+mod vault;
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +18,7 @@ use switchboard_proto::{
     tenten::interview::status_reader_server::StatusReaderServer as FixedReaderServer,
     v1::{
         chat_service_server::ChatServiceServer, report_service_server::ReportServiceServer,
-        status_reader_server::StatusReaderServer,
+        status_reader_server::StatusReaderServer, vault_service_server::VaultServiceServer,
     },
 };
 use tokio::time;
@@ -26,7 +27,7 @@ use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::util::MapResponseLayer;
 
-use self::{chat::Chat, ingest::Ingest, presence::Presence, until::Until};
+use self::{chat::Chat, ingest::Ingest, presence::Presence, until::Until, vault::Vault};
 pub(crate) use self::{chat::presence as chat_presence, presence::tally};
 use crate::{gateway::Gateway, node::Node, presence::Tally, status};
 
@@ -34,13 +35,14 @@ use crate::{gateway::Gateway, node::Node, presence::Tally, status};
 const HEALTH: Duration = Duration::from_millis(250);
 
 /// The services whose health is told, beside the node as a whole (the empty name).
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     "",
     "switchboard.v1.ChatService",
     "switchboard.v1.GatewayService",
     "switchboard.v1.IngestService",
     "switchboard.v1.ReportService",
     "switchboard.v1.StatusReader",
+    "switchboard.v1.VaultService",
     "tenten.interview.StatusReader",
 ];
 
@@ -48,13 +50,15 @@ const SERVICES: [&str; 7] = [
 #[derive(Debug)]
 pub(crate) struct Services {
     ingest: Option<Ingest>,
+    vault: Option<Vault>,
     gateway: Option<Arc<Gateway>>,
 }
 
 impl Services {
     /// Those of the roles that a node has.
     pub(crate) fn new(node: &Node, gateway: Option<Arc<Gateway>>, api: bool) -> Self {
-        Self { ingest: api.then(|| Ingest::new(node)), gateway }
+        let vault = api.then(|| Vault::new(node));
+        Self { ingest: api.then(|| Ingest::new(node)), vault, gateway }
     }
 
     /// The call that a path names, if it is one of these.
@@ -63,6 +67,7 @@ impl Services {
         let here = match call {
             Call::Connect => self.gateway.is_some(),
             Call::Ingest | Call::IngestBatch | Call::IngestStream => self.ingest.is_some(),
+            Call::Store => self.vault.is_some(),
         };
         here.then_some(call)
     }
@@ -80,6 +85,9 @@ impl Services {
                 (Call::Ingest, Some(ingest), _) => ingest.one(request).await,
                 (Call::IngestBatch, Some(ingest), _) => Box::pin(ingest.batch(request)).await,
                 (Call::IngestStream, Some(ingest), _) => Box::pin(ingest.stream(request)).await,
+                (Call::Store, ..) if let Some(vault) = &services.vault => {
+                    Box::pin(vault.store_straight(request)).await
+                }
                 (Call::Connect, _, Some(gateway)) => gateway::connect(gateway, request),
                 _ => tonic::Status::unimplemented("this node has not the role for this call")
                     .into_http()
@@ -96,6 +104,7 @@ pub(crate) enum Call {
     IngestBatch,
     IngestStream,
     Connect,
+    Store,
 }
 
 impl Call {
@@ -106,6 +115,7 @@ impl Call {
             "IngestService/IngestBatch" => Some(Self::IngestBatch),
             "IngestService/IngestStream" => Some(Self::IngestStream),
             "GatewayService/Connect" => Some(Self::Connect),
+            "VaultService/Store" => Some(Self::Store),
             _ => None,
         }
     }
@@ -145,8 +155,11 @@ pub(crate) fn routes(node: &Node, tally: Option<Arc<Tally>>, api: bool) -> (Rout
     });
     let chat = api.then(|| {
         let chat = ChatServiceServer::new(Chat::new(node, tally.clone()));
-        let service = chat.max_decoding_message_size(node.limits.body_bytes_max);
-        Routes::from(Router::new()).add_service(service)
+        let chat = chat.max_decoding_message_size(node.limits.body_bytes_max);
+        let vault = Vault::new(node);
+        let bytes_max = vault.bytes_max();
+        let vault = VaultServiceServer::new(vault).max_decoding_message_size(bytes_max);
+        Routes::from(Router::new()).add_service(chat).add_service(vault)
     });
     let presence = Presence::new(node, tally);
     let limit = node.limits.report_bytes_max;

@@ -7,6 +7,7 @@ mod ingest;
 mod openapi;
 mod presence;
 mod problem;
+mod vault;
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::{node::Node, presence::Tally};
 /// All routes of REST.
 pub(crate) fn routes(node: &Node, tally: Option<Arc<Tally>>, api: bool) -> Router {
     let api = if api {
-        ingest::routes(node).merge(chat::routes(node, tally.clone()))
+        ingest::routes(node).merge(chat::routes(node, tally.clone())).merge(vault::routes(node))
     } else {
         Router::new()
     };

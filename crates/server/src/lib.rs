@@ -25,6 +25,7 @@ mod status;
 pub mod tasks;
 mod tcp;
 pub mod telemetry;
+mod vault;
 mod wire;
 
 pub use self::{
@@ -33,4 +34,5 @@ pub use self::{
     node::Ports,
     roles::Roles,
     server::{Server, Stopped},
+    vault::VaultOptions,
 };

@@ -9,6 +9,7 @@ use switchboard_core::{
     presence::Journal,
     store::Store,
     time::Clock,
+    vault::Records,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +17,7 @@ use crate::{
     chat::{Hub, Numbers},
     limits::Limits,
     telemetry::Metrics,
+    vault::{Vault, VaultOptions},
 };
 
 /// The ports of a node, chosen once when it starts.
@@ -27,6 +29,8 @@ pub struct Ports {
     pub chats: Arc<dyn Chats>,
     /// Where the reports of gateways are kept.
     pub journal: Arc<dyn Journal>,
+    /// Where the records of the vault are kept.
+    pub records: Arc<dyn Records>,
     /// How the store is that is behind the ports.
     pub store: Arc<dyn Store>,
     /// What tells the time; never backwards.
@@ -43,6 +47,8 @@ pub(crate) struct Node {
     pub(crate) hub: Arc<Hub>,
     /// Phone numbers that were judged before.
     pub(crate) numbers: Arc<Numbers>,
+    /// What seals and opens records.
+    pub(crate) vault: Arc<Vault>,
     /// Whose pages may open sessions, beside those of the node itself.
     pub(crate) origins: Arc<[String]>,
     /// Cancelled when the node drains: long answers then come to their end.
@@ -66,8 +72,9 @@ impl Node {
     pub(crate) fn new(ports: Ports, metrics: Arc<Metrics>, limits: Limits) -> Self {
         let (hub, numbers) = (Hub::new(&metrics), Arc::new(Numbers::new()));
         ports.chats.tell(Arc::clone(&hub) as Arc<dyn Signals>);
+        let vault = Vault::new(&ports, Arc::clone(&metrics), VaultOptions::default());
         let (origins, draining) = (Arc::new([]), CancellationToken::new());
-        Self { ports, metrics, limits, hub, numbers, origins, draining }
+        Self { ports, metrics, limits, hub, numbers, vault, origins, draining }
     }
 
     /// Hands entries to the ledger; they have their place when this returns.

@@ -25,6 +25,7 @@ use crate::{
     tasks::{Kind, Tasks, Unfinished},
     tcp::Tcp,
     telemetry::{self, Metrics},
+    vault::{Vault, VaultOptions},
 };
 
 /// The connections that the admin listener takes at once.
@@ -79,6 +80,17 @@ impl Server {
     pub fn with_origins(mut self, origins: impl IntoIterator<Item = String>) -> Self {
         self.node.origins = origins.into_iter().collect();
         self
+    }
+
+    /// The same node, with a vault that works so.
+    ///
+    /// # Errors
+    ///
+    /// [`switchboard_core::Code::InvalidRequest`] for keys that can't be derived so.
+    pub fn with_vault(mut self, options: VaultOptions) -> Result<Self, Error> {
+        options.work.check()?;
+        self.node.vault = Vault::new(&self.node.ports, Arc::clone(&self.node.metrics), options);
+        Ok(self)
     }
 
     /// The same node with some of the roles. The sessions of one that has not the role `status` are
@@ -143,8 +155,9 @@ impl Server {
         let serving = Connections::new(None, routes, &node.limits);
         serve(&node, "admin", admin, serving, ADMIN_CONNECTIONS_MAX, &background, &background);
         background.spawn(Kind::Essential, "health", |stop| health.run(stop));
-        let metrics = Arc::clone(&node.metrics);
+        let (metrics, vault) = (Arc::clone(&node.metrics), Arc::clone(&node.vault));
         background.spawn(Kind::Essential, "lag", |stop| watch_lag(metrics, stop));
+        background.spawn(Kind::Essential, "vault", |stop| vault.tidy(stop));
 
         let failed = tokio::select! {
             () = stop.cancelled() => None,

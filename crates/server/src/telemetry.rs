@@ -10,6 +10,7 @@ mod presence;
 mod process;
 mod sessions;
 mod traces;
+mod vault;
 
 pub(crate) use self::{
     admin::router as admin,
@@ -17,7 +18,7 @@ pub(crate) use self::{
     metrics::Route,
     traces::{current_trace, delivered, send_trace},
 };
-use self::{chat::Chat, presence::Presence, sessions::Sessions};
+use self::{chat::Chat, presence::Presence, sessions::Sessions, vault::Vault};
 pub use self::{
     logs::{Error, Guard, LogFormat, Settings, start},
     metrics::Metrics,

@@ -10,19 +10,13 @@ mod reading;
 mod salts;
 mod storing;
 
-use std::{
-    fmt,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use switchboard_core::{
-    Code, Error, Millis, Result, Tenant,
+    Code, Error, Result, Tenant,
     time::Clock,
     vault::{
-        ClientKey, EncryptionKey, Found, Pattern, Profile, Record, RecordId, Records, SALT_BYTES,
-        Value, Work, opens,
+        ClientKey, EncryptionKey, Found, Pattern, Profile, Record, Records, SALT_BYTES, Work, opens,
     },
 };
 use tokio::time;
@@ -30,10 +24,14 @@ use tokio_util::sync::CancellationToken;
 
 use self::{keys::Keys, salts::Salts};
 pub(crate) use self::{
-    reading::{Opened, Reading, WINDOW_BYTES},
+    reading::{Changed, Opened, Reading, WINDOW_BYTES},
     storing::{Stored, Storing},
 };
-use crate::{node::Ports, telemetry::Metrics};
+use crate::{
+    door::Entrance,
+    node::{Node, Ports},
+    telemetry::Metrics,
+};
 
 /// How often records are removed whose time is up. They are gone from answers at once.
 const EXPIRE: Duration = Duration::from_secs(30);
@@ -84,6 +82,27 @@ pub(crate) struct Vault {
     salts: Salts,
 }
 
+/// The ways in of one transport.
+#[derive(Debug)]
+pub(crate) struct Entrances {
+    pub(crate) store: Entrance,
+    pub(crate) retrieve: Entrance,
+    pub(crate) delete: Entrance,
+    pub(crate) rekey: Entrance,
+}
+
+impl Entrances {
+    pub(crate) fn new(node: &Node, transport: &'static str) -> Self {
+        let entrance = |operation| Entrance::new(node, "vault", operation, transport);
+        Self {
+            store: entrance("store"),
+            retrieve: entrance("retrieve"),
+            delete: entrance("delete"),
+            rekey: entrance("rekey"),
+        }
+    }
+}
+
 /// Who asks, and for whom.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asker {
@@ -98,7 +117,10 @@ pub(crate) struct Derived(Vec<(u8, ClientKey)>);
 
 impl Derived {
     fn of(&self, record: &Record) -> Option<&ClientKey> {
-        let profile = record.sealed.profile()?;
+        self.under(record.sealed.profile()?)
+    }
+
+    fn under(&self, profile: u8) -> Option<&ClientKey> {
         self.0.iter().find(|(number, _)| *number == profile).map(|(_, key)| key)
     }
 
@@ -159,18 +181,30 @@ impl Vault {
         self.keys.derive(asker.tenant, key, &profiles).await.map(Some)
     }
 
-    /// The same, for a tenant that is about to have a record, with a profile of today's work.
-    async fn derived_to_store(&self, asker: &Asker, key: &Arc<EncryptionKey>) -> Result<Derived> {
+    /// The same, for a tenant that is about to have a record: with the number of the profile that it
+    /// is to be sealed under, which is of the work that this node is told to do.
+    async fn derived_to_store(
+        &self,
+        asker: &Asker,
+        key: &Arc<EncryptionKey>,
+    ) -> Result<(Derived, u8)> {
         let mut profiles = self.records.profiles(asker.tenant).await?;
-        while profiles.last().is_none_or(|newest| newest.work != self.options.work) {
+        let number = loop {
+            let mut right = profiles.iter().rev().filter(|it| it.work == self.options.work);
+            if let Some(profile) = right.next() {
+                break profile.number;
+            }
             let number = profiles.last().map_or(Some(1), |newest| newest.number.checked_add(1));
-            let Some(number) = number else { break };
+            let number = number.ok_or_else(|| {
+                let what = "the work of this tenant's passphrases was changed 255 times";
+                Error::new(Code::Internal, what)
+            })?;
             let mut salt = [0; SALT_BYTES];
             salts::random(&mut salt)?;
             let profile = Profile { number, salt, work: self.options.work };
             profiles = self.records.add_profile(asker.tenant, profile).await?;
-        }
-        self.keys.derive(asker.tenant, key, &profiles).await
+        };
+        Ok((self.keys.derive(asker.tenant, key, &profiles).await?, number))
     }
 
     /// What is at a place, unless its time is up.

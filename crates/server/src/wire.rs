@@ -2,6 +2,7 @@
 
 pub(crate) mod frame;
 pub(crate) mod json;
+pub(crate) mod vault;
 
 /// From the wire: parse, and refuse what can't be right.
 pub(crate) mod from {

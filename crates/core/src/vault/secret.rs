@@ -20,6 +20,21 @@ impl Secret {
         Self(text.into_bytes())
     }
 
+    /// None yet, with room for so many.
+    pub fn with_room(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
+    /// Appends bytes; where there is no room, in a new place, and the old one is wiped.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.0.capacity() - self.0.len() < bytes.len() {
+            let mut larger = Self::with_room((self.0.len() + bytes.len()).next_power_of_two());
+            larger.0.extend_from_slice(&self.0);
+            *self = larger;
+        }
+        self.0.extend_from_slice(bytes);
+    }
+
     /// The bytes.
     pub fn expose(&self) -> &[u8] {
         &self.0

@@ -4,7 +4,7 @@ use axum::body::{Body, HttpBody as _};
 use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
-use switchboard_core::{Code, Error, Result};
+use switchboard_core::{Code, Error, Result, vault::Secret};
 
 /// Reads a JSON body of at most `bytes_max` bytes.
 ///
@@ -18,21 +18,45 @@ pub(super) async fn json<T: DeserializeOwned>(
     request: Request<Body>,
     bytes_max: usize,
 ) -> Result<T> {
+    let body =
+        limited(request, bytes_max)?.collect().await.map_err(|error| refused(error, bytes_max))?;
+    serde_json::from_slice(&body.to_bytes()).map_err(|error| {
+        Error::new(Code::InvalidRequest, format!("the body is not what this call takes: {error}"))
+    })
+}
+
+/// Reads the bytes of a JSON body that holds secrets: they are wiped when they are dropped.
+///
+/// # Errors
+///
+/// Those of [`json`], but for what stands in it.
+pub(super) async fn secret(request: Request<Body>, bytes_max: usize) -> Result<Secret> {
+    let mut body = limited(request, bytes_max)?;
+    let expected = usize::try_from(body.size_hint().exact().unwrap_or(0)).unwrap_or(0);
+    let mut bytes = Secret::with_room(expected.min(bytes_max));
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| refused(error, bytes_max))?;
+        if let Some(data) = frame.data_ref() {
+            bytes.push(data);
+        }
+    }
+    Ok(bytes)
+}
+
+fn limited(request: Request<Body>, bytes_max: usize) -> Result<Limited<Body>> {
     if !is_json(request.headers()) {
         let what = "the body must be JSON, with the header content-type: application/json";
         return Err(Error::new(Code::UnsupportedMediaType, what));
     }
-    let body = Limited::new(request.into_body(), bytes_max).collect().await;
-    let bytes = body.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            Error::new(Code::TooLarge, format!("the body is longer than {bytes_max} bytes"))
-        } else {
-            Error::new(Code::InvalidRequest, "the body ended before its time").caused_by(error)
-        }
-    })?;
-    serde_json::from_slice(&bytes.to_bytes()).map_err(|error| {
-        Error::new(Code::InvalidRequest, format!("the body is not what this call takes: {error}"))
-    })
+    Ok(Limited::new(request.into_body(), bytes_max))
+}
+
+fn refused(error: Box<dyn std::error::Error + Send + Sync>, bytes_max: usize) -> Error {
+    if error.is::<LengthLimitError>() {
+        Error::new(Code::TooLarge, format!("the body is longer than {bytes_max} bytes"))
+    } else {
+        Error::new(Code::InvalidRequest, "the body ended before its time").caused_by(error)
+    }
 }
 
 /// Reads a JSON body, or takes the default where there is none.

@@ -15,7 +15,7 @@ use switchboard_core::{Code, Error};
 use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
-use super::{chat, ingest, presence, problem::Problem};
+use super::{chat, ingest, presence, problem::Problem, vault};
 
 /// What the page may do: only what comes from this node. Its style sets attributes in place.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:";
@@ -30,6 +30,8 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
     tags(
         (name = "ingest", description = "Record a (tenant, key) once"),
         (name = "presence", description = "Who is online"),
+        (name = "chat", description = "Private conversations between phone numbers"),
+        (name = "vault", description = "Values that nobody reads but who holds their key"),
     ),
 )]
 struct Whole;
@@ -40,6 +42,7 @@ pub(super) fn description() -> String {
     whole.merge(ingest::Api::openapi());
     whole.merge(presence::Api::openapi());
     whole.merge(chat::Api::openapi());
+    whole.merge(vault::Api::openapi());
     whole.to_pretty_json().unwrap_or_default()
 }
 

@@ -20,7 +20,7 @@ use switchboard_core::{
 };
 
 use super::{
-    Chat, Presence, Sessions,
+    Chat, Presence, Sessions, Vault,
     histogram::{Histogram, REQUEST_NANOS, SYNC_NANOS},
     known::Known,
     process,
@@ -55,6 +55,8 @@ pub struct Metrics {
     pub(crate) presence: Presence,
     /// Those of sessions.
     pub(crate) sessions: Sessions,
+    /// Those of the vault.
+    pub(crate) vault: Vault,
     scraped: Scraped,
     /// Counters that are read elsewhere are told as what has come since.
     told: Mutex<(f64, bool)>,
@@ -182,6 +184,7 @@ impl Metrics {
             chat: Chat::new(&mut r),
             presence: Presence::new(&mut r),
             sessions: Sessions::new(&mut r),
+            vault: Vault::new(&mut r),
             scraped: Scraped::new(&mut r),
             told: Mutex::default(),
             registry: r.0,

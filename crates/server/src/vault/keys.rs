@@ -202,15 +202,15 @@ impl Keys {
 mod tests {
     use std::time::Duration;
 
-    use switchboard_core::vault::Work;
+    use switchboard_core::{
+        store::{Condition, Vitals},
+        vault::Work,
+    };
 
     use super::*;
 
-    const PROFILE: Profile = Profile {
-        number: 1,
-        salt: [7; 16],
-        work: Work { memory_kib: 8, passes: 1, lanes: 1 },
-    };
+    const PROFILE: Profile =
+        Profile { number: 1, salt: [7; 16], work: Work { memory_kib: 8, passes: 1, lanes: 1 } };
 
     fn keys(options: &VaultOptions) -> Arc<Keys> {
         Arc::new(Keys::new(options, Metrics::new()))
@@ -220,9 +220,18 @@ mod tests {
         Arc::new(EncryptionKey::new(text.to_owned()).unwrap())
     }
 
+    const VITALS: Vitals = Vitals {
+        condition: Condition::Writable,
+        commits_waiting: 0,
+        ingest_keys: 0,
+        ingest_index_bytes: 0,
+        size_bytes: 0,
+        free_bytes: None,
+    };
+
     fn counted(keys: &Keys, result: &str) -> u64 {
         let name = format!("switchboard_vault_keys_total{{result=\"{result}\"}} ");
-        let text = keys.metrics.encode_all();
+        let text = keys.metrics.encode(&VITALS, &[]);
         text.lines().find_map(|line| line.strip_prefix(&*name)).unwrap().parse().unwrap()
     }
 
@@ -243,11 +252,8 @@ mod tests {
 
     #[tokio::test]
     async fn new_passphrases_are_limited_and_known_ones_are_not() {
-        let options = VaultOptions {
-            new_keys_burst: 2,
-            new_keys_per_second: 0,
-            ..VaultOptions::default()
-        };
+        let options =
+            VaultOptions { new_keys_burst: 2, new_keys_per_second: 0, ..VaultOptions::default() };
         let keys = keys(&options);
         let tenant = "a".parse().unwrap();
         for text in ["one", "two"] {

@@ -118,14 +118,14 @@ impl Vault {
         if reading.ended {
             return Ok(Changed { records: 0, next: None });
         }
-        let derived = self.derived_to_store(&asker, &new).await?;
+        let (derived, profile) = self.derived_to_store(&asker, &new).await?;
         drop(new);
         let opener = reading.opener();
         let seal = |id: &RecordId, record: &Record| {
             let Opening::Opened(value) = opener.open(id, record) else { return Ok(None) };
             let place = Place { found: Some(Found::Whole(record.clone())), first_version: 0 };
             let going = self.going(&place, record.expires_at);
-            self.sealed(&asker, id, &derived, &value, going).map(Some)
+            self.sealed(&asker, id, (&derived, profile), &value, going).map(Some)
         };
         let changed = reading.change(seal).await?;
         self.metrics.vault.rekeyed(changed.records);
@@ -158,7 +158,7 @@ impl Reading {
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<Opened>>> {
         let Some(listed) = self.page().await? else { return Ok(None) };
         let opener = self.opener();
-        let mut opened = Vec::with_capacity(listed.len());
+        let mut values = Vec::with_capacity(listed.len());
         for Listed { id, found } in listed {
             let record = match found {
                 Found::Whole(record) => record,
@@ -170,14 +170,14 @@ impl Reading {
             match opener.open(&id, &record) {
                 Opening::Opened(value) => {
                     let Record { version, updated_at, expires_at, .. } = record;
-                    opened.push(Opened { id, value, version, updated_at, expires_at });
+                    values.push(Opened { id, value, version, updated_at, expires_at });
                 }
                 Opening::WrongKey => self.left_out.wrong_key += 1,
                 Opening::Damaged => self.left_out.damaged += 1,
             }
         }
-        self.vault.metrics.vault.retrieved(opened.len() as u64);
-        Ok(Some(opened))
+        self.vault.metrics.vault.retrieved(values.len() as u64);
+        Ok(Some(values))
     }
 
     /// What a place behind a record is called.

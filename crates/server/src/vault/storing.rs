@@ -57,7 +57,7 @@ impl Vault {
         if expires_at.is_some_and(|at| at <= self.clock.now()) {
             return Err(Error::new(Code::InvalidRequest, "expires_at is over already"));
         }
-        let derived = self.derived_to_store(asker, &key).await?;
+        let (derived, profile) = self.derived_to_store(asker, &key).await?;
         drop(key);
         for _ in 0..TRIES {
             let place = self.records.get(asker.tenant, &id).await?;
@@ -66,7 +66,7 @@ impl Vault {
             let replaced_key = there.is_some_and(|record| !derived.opens(record));
             self.check(asker, there, if_version, replaced_key)?;
             let going = self.going(&place, expires_at);
-            let change = self.sealed(asker, &id, &derived, &value, going)?;
+            let change = self.sealed(asker, &id, (&derived, profile), &value, going)?;
             if self.records.change(vec![change]).await? == [Outcome::Done] {
                 self.metrics.vault.stored(1);
                 if replaced_key {
@@ -111,23 +111,22 @@ impl Vault {
         Going { expected, version, updated_at: self.clock.now(), expires_at }
     }
 
-    /// The change that puts a value, sealed under the newest of the tenant's profiles.
+    /// The change that puts a value, sealed under one of the tenant's profiles.
     pub(super) fn sealed(
         &self,
         asker: &Asker,
         id: &RecordId,
-        derived: &Derived,
+        (derived, profile): (&Derived, u8),
         value: &Value,
         going: Going,
     ) -> Result<Change> {
         let Going { expected, version, updated_at, expires_at } = going;
         let tenant = asker.tenant;
         let context = Context { tenant: &tenant, id, version, updated_at, expires_at };
-        let newest = derived.0.last();
-        let (profile, key) = newest.ok_or_else(|| {
+        let key = derived.under(profile).ok_or_else(|| {
             Error::new(Code::Internal, "a tenant that stores has no way to derive keys")
         })?;
-        let sealed = seal(key, *profile, &context, value, &self.salts.draw()?)?;
+        let sealed = seal(key, profile, &context, value, &self.salts.draw()?)?;
         let then = Then::Put(Record { version, updated_at, expires_at, sealed });
         Ok(Change { tenant, id: id.clone(), expected, then })
     }

@@ -182,6 +182,7 @@ impl Node {
         let addresses = listeners.addresses();
         let ports = Ports {
             chats: Arc::new(Model::default()),
+            records: Arc::new(Model::default()),
             ledger: Arc::clone(&world) as _,
             journal: Arc::clone(&world) as _,
             store: Arc::clone(&world) as _,

@@ -183,6 +183,7 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         chats: Arc::clone(&store) as _,
         ledger: Arc::clone(&store) as _,
         journal: Arc::clone(&store) as _,
+        records: Arc::clone(&store) as _,
         store: Arc::clone(&store) as _,
         clock: Arc::new(Forward::new(SystemClock)),
     };
