@@ -220,4 +220,6 @@ impl AssociatedData {
 }
 
 #[cfg(test)]
+mod crafted;
+#[cfg(test)]
 mod tests;
