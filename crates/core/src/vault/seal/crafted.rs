@@ -1,7 +1,7 @@
 //! A ciphertext that AES-GCM opens under two keys, really made, and what a record makes of it.
 //!
-//! The tag of AES-GCM is linear in the blocks of the ciphertext, over a field of 2^128 elements. Who
-//! knows two keys can solve one equation for one free block, and gets one ciphertext and one tag
+//! The tag of AES-GCM is linear in the blocks of the ciphertext, over a field of 2^128 elements.
+//! Who knows two keys can solve one equation for one free block, and gets one ciphertext and one tag
 //! that are right under both: an "invisible salamander" (Dodis, Grubbs, Ristenpart and Woodage,
 //! 2018). Here both plaintexts are even values that are read.
 
@@ -88,14 +88,14 @@ impl Side {
         }
     }
 
-    /// E_K of a block.
+    /// `E_K` of a block.
     fn encrypted(&self, block: u128) -> u128 {
         let mut block = Array(block.to_be_bytes());
         self.aes.encrypt_block(&mut block);
         u128::from_be_bytes(block.0)
     }
 
-    /// E_K of the counter block of this number: 1 masks the tag, 2 the first block of the text.
+    /// `E_K` of the counter block of this number: 1 masks the tag, 2 the first block of the text.
     fn counted(&self, nonce: [u8; NONCE_LEN], number: u32) -> u128 {
         let mut block = [0; BLOCK];
         block[..NONCE_LEN].copy_from_slice(&nonce);
