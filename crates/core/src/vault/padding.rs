@@ -8,7 +8,7 @@ const STEP: usize = 32;
 
 /// The length to which so many bytes are padded: steps of 32 bytes up to 256, and Padmé beyond
 /// (Nikitin et al., "Reducing Metadata Leakage from Encrypted Files and Communication with PURBs",
-/// PoPETs 2019): of a length only as many leading bits are kept as its own length has, so that at
+/// `PoPETs` 2019): of a length only as many leading bits are kept as its own length has, so that at
 /// most 12 % are added.
 pub const fn padded(len: usize) -> usize {
     if len <= SHORT {
