@@ -2,9 +2,9 @@
 //!
 //! Each record has a key of its own, derived from the caller's and a random salt, and used once.
 //! The same derivation gives a *commitment*: whoever opens a record first compares it, so that a
-//! wrong key is told before anything is decrypted, and no record opens under two keys (AES-GCM alone
-//! would let one be crafted that does). Whose record it is, under which id, and all else that stands
-//! beside it is authenticated, so that it opens nowhere else.
+//! wrong key is told before anything is decrypted, and no record opens under two keys (AES-GCM
+//! alone would let one be crafted that does). Whose record it is, under which id, and all else that
+//! stands beside it is authenticated, so that it opens nowhere else.
 
 use std::fmt;
 

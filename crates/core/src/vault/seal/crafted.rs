@@ -1,8 +1,8 @@
 //! A ciphertext that AES-GCM opens under two keys, really made, and what a record makes of it.
 //!
 //! The tag of AES-GCM is linear in the blocks of the ciphertext, over a field of 2^128 elements.
-//! Who knows two keys can solve one equation for one free block, and gets one ciphertext and one tag
-//! that are right under both: an "invisible salamander" (Dodis, Grubbs, Ristenpart and Woodage,
+//! Who knows two keys can solve one equation for one free block, and gets one ciphertext and one
+//! tag that are right under both: an "invisible salamander" (Dodis, Grubbs, Ristenpart and Woodage,
 //! 2018). Here both plaintexts are even values that are read.
 
 use aes::{
