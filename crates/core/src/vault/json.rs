@@ -1,8 +1,8 @@
 //! Whether a text is JSON that every common parser takes.
 //!
 //! A value is kept as its caller wrote it, so it is only looked at: the grammar of RFC 8259, and
-//! two things that parsers differ in. Nesting beyond [`DEPTH_MAX`] is refused by most, and half of a
-//! pair of surrogates (`"\ud800"`) stands for no character.
+//! two things that parsers differ in. Nesting beyond [`DEPTH_MAX`] is refused by most, and half of
+//! a pair of surrogates (`"\ud800"`) stands for no character.
 
 use std::fmt;
 

@@ -1,10 +1,10 @@
 //! Sealing a value, and opening it again.
 //!
-//! Each record has a key of its own, derived from the caller's and a random salt, and used once. The
-//! same derivation gives a *commitment*: whoever opens a record first compares it, so that a wrong
-//! key is told before anything is decrypted, and no record opens under two keys (AES-GCM alone would
-//! let one be crafted that does). Whose record it is, under which id, and all else that stands
-//! beside it is authenticated, so that it opens nowhere else.
+//! Each record has a key of its own, derived from the caller's and a random salt, and used once.
+//! The same derivation gives a *commitment*: whoever opens a record first compares it, so that a
+//! wrong key is told before anything is decrypted, and no record opens under two keys (AES-GCM
+//! alone would let one be crafted that does). Whose record it is, under which id, and all else that
+//! stands beside it is authenticated, so that it opens nowhere else.
 
 use std::fmt;
 
@@ -159,8 +159,8 @@ pub fn opens(key: &ClientKey, sealed: &Sealed) -> bool {
 }
 
 /// The key of a record, and its commitment: 64 bytes of keyed BLAKE3 of the salt. That is one step
-/// of a hash that is both pseudorandom to whoever lacks the key, and as hard to find two keys of the
-/// same commitment for as two texts of the same hash.
+/// of a hash that is both pseudorandom to whoever lacks the key, and as hard to find two keys of
+/// the same commitment for as two texts of the same hash.
 fn derive(key: &ClientKey, salt: &[u8; SALT_BYTES]) -> Zeroizing<[u8; 64]> {
     let mut derived = Zeroizing::new([0; 64]);
     let mut hasher = blake3::Hasher::new_keyed(key.expose());
@@ -219,5 +219,7 @@ impl AssociatedData {
     }
 }
 
+#[cfg(test)]
+mod crafted;
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,5 @@
+//! What sealing promises.
+
 use std::fmt::Write as _;
 
 use proptest::prelude::*;
@@ -22,6 +24,7 @@ fn key(text: &str) -> ClientKey {
 }
 
 /// Where a record stands, to be varied.
+#[expect(clippy::struct_field_names, reason = "they are those of a context")]
 struct At {
     tenant: Tenant,
     id: RecordId,
@@ -231,7 +234,11 @@ fn known_answers() {
 
 proptest! {
     #[test]
-    fn whatever_goes_in_comes_out(text in any::<String>(), bytes: Vec<u8>, number in "-?(0|[1-9][0-9]{0,40})(\\.[0-9]{1,30})?(e-?[0-9]{1,3})?") {
+    fn whatever_goes_in_comes_out(
+        text in any::<String>(),
+        bytes: Vec<u8>,
+        number in "-?(0|[1-9][0-9]{0,40})(\\.[0-9]{1,30})?(e-?[0-9]{1,3})?",
+    ) {
         let (key, here) = (key("a"), At::here());
         let plain = ContentType::new("").unwrap();
         let values = [
