@@ -2,6 +2,9 @@
 
 use tonic_types::StatusExt as _;
 
+/// Whose errors a node tells.
+pub(crate) const DOMAIN: &str = "switchboard";
+
 /// What a node said, or why it could not be asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -21,7 +24,8 @@ impl Error {
         &self.code
     }
 
-    /// Whether trying again can help. Every write can be repeated, so it is always safe.
+    /// Whether trying again can help. Every write can be repeated, so it is always safe; only a
+    /// store of the vault with `if_version` may then find what it has stored itself.
     pub fn is_unavailable(&self) -> bool {
         self.code == "unavailable" || self.code == "too_many_requests"
     }
@@ -30,7 +34,7 @@ impl Error {
 impl From<tonic::Status> for Error {
     fn from(status: tonic::Status) -> Self {
         let info = status.get_details_error_info();
-        let code = info.filter(|info| info.domain == "switchboard").map(|info| info.reason);
+        let code = info.filter(|info| info.domain == DOMAIN).map(|info| info.reason);
         let code = code.unwrap_or_else(|| {
             // Not from a node of ours: a transport that broke, or something in between.
             let code = match status.code() {

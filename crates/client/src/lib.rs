@@ -2,7 +2,8 @@
 //!
 //! A [`Client`] is cheap to clone, connects when it is first used, and connects again by itself.
 //! Every write can be repeated, so unary calls and batches are tried again, with growing random
-//! pauses, while the node says `unavailable` or can't be reached, up to the client's timeout.
+//! pauses, while the node says `unavailable` or can't be reached, up to the client's timeout. The
+//! one exception is [`Client::store`] with a version.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), switchboard_client::Error> {
@@ -25,6 +26,7 @@ mod node;
 pub mod presence;
 mod retry;
 pub mod session;
+pub mod vault;
 
 use std::{sync::Arc, time::Duration};
 

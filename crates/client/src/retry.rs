@@ -1,36 +1,75 @@
 //! Trying again: growing pauses with full jitter.
 
 use std::{
+    error,
     hash::{BuildHasher as _, RandomState},
     time::Duration,
 };
 
 use tokio::time::{self, Instant};
+use tonic_types::StatusExt as _;
 
-use crate::Error;
+use crate::{Error, error::DOMAIN};
 
 /// The first pause is up to this long, and each may be twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Calls until there is an answer, an error that trying again does not mend, or no time left.
-pub(crate) async fn until<T, F>(timeout: Duration, mut call: impl FnMut() -> F) -> Result<T, Error>
+pub(crate) async fn until<T, F>(timeout: Duration, call: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, tonic::Status>>,
+{
+    repeated(timeout, |_| true, call).await
+}
+
+/// As [`until`], for what must not be done twice: calls again only where the call before has
+/// surely done nothing.
+pub(crate) async fn once<T, F>(timeout: Duration, call: impl FnMut() -> F) -> Result<T, Error>
+where
+    F: Future<Output = Result<T, tonic::Status>>,
+{
+    repeated(timeout, did_nothing, call).await
+}
+
+/// Whether a call did not reach the node, or the node took nothing of it: then it says that it is
+/// full. `unavailable` may come after the work.
+fn did_nothing(status: &tonic::Status) -> bool {
+    let mut cause = error::Error::source(status);
+    while let Some(error) = cause {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    let info = status.get_details_error_info();
+    info.is_some_and(|info| info.domain == DOMAIN && info.reason == "too_many_requests")
+}
+
+async fn repeated<T, F>(
+    timeout: Duration,
+    may_repeat: impl Fn(&tonic::Status) -> bool,
+    mut call: impl FnMut() -> F,
+) -> Result<T, Error>
 where
     F: Future<Output = Result<T, tonic::Status>>,
 {
     let deadline = Instant::now() + timeout;
     let mut pauses = Pauses::new(PAUSE, PAUSE_MAX);
     loop {
-        let error = match time::timeout_at(deadline, call()).await {
+        let (error, may_repeat) = match time::timeout_at(deadline, call()).await {
             Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(status)) => Error::from(status),
+            Ok(Err(status)) => {
+                let may_repeat = may_repeat(&status);
+                (Error::from(status), may_repeat)
+            }
             Err(_) => {
                 let what = format!("there was no answer in {timeout:?}: repeat the call");
                 return Err(Error::new("unavailable", what));
             }
         };
         let wait = pauses.after_failure();
-        if !error.is_unavailable() || deadline <= Instant::now() + wait {
+        if !may_repeat || !error.is_unavailable() || deadline <= Instant::now() + wait {
             return Err(error);
         }
         time::sleep(wait).await;

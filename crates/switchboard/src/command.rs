@@ -7,6 +7,7 @@ pub(crate) mod connect;
 pub(crate) mod ingest;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod vault;
 
 use clap::Args;
 

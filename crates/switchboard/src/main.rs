@@ -35,6 +35,7 @@ enum Command {
     Connect(command::connect::Options),
     Status(command::status::Options),
     Chat(command::chat::Options),
+    Vault(command::vault::Options),
     Call(command::call::Options),
     /// Drive a running node and print throughput and a latency histogram.
     #[command(subcommand)]
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         Command::Connect(options) => command::connect::run(options),
         Command::Status(options) => command::status::run(options),
         Command::Chat(options) => command::chat::run(options),
+        Command::Vault(options) => command::vault::run(options),
         Command::Call(options) => command::call::run(options),
         Command::Bench(command::bench::Bench::Ingest(options)) => command::bench::run(options),
     };

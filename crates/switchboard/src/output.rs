@@ -26,6 +26,14 @@ pub(crate) fn lines(text: &[u8]) -> Result<(), Failure> {
     told(io::stdout().lock().write_all(text))
 }
 
+/// Prints what `print` writes to standard output, at once.
+pub(crate) fn printed(
+    print: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+) -> Result<(), Failure> {
+    let mut out = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
+    told(print(&mut out).and_then(|()| out.flush()))
+}
+
 fn told(written: io::Result<()>) -> Result<(), Failure> {
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

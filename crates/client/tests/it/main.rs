@@ -8,3 +8,4 @@ mod heard;
 mod requests;
 mod service;
 mod sessions;
+mod vault;

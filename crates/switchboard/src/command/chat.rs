@@ -1,7 +1,7 @@
 //! `switchboard chat`: private conversations between phone numbers.
 
 mod follow;
-mod show;
+pub(super) mod show;
 
 use clap::{Args, Subcommand};
 use serde_json::json;

@@ -6,7 +6,7 @@ use switchboard_client::chat::{Chat, Entry, Happening, Message, Receipt};
 use crate::{Failure, output};
 
 /// What came from elsewhere, safe to print on a terminal: control characters are escaped.
-pub(super) fn clean(text: &str) -> String {
+pub(in crate::command) fn clean(text: &str) -> String {
     let escaped = |symbol: char| {
         let plain = !symbol.is_control();
         let shown: Box<dyn Iterator<Item = char>> = if plain {
