@@ -18,7 +18,7 @@ use tokio::{sync::Semaphore, task, time::Instant};
 
 use super::{
     Derived, VaultOptions,
-    cache::{Address, Cache},
+    cache::{Address, Cache, Cell},
     quota::Quota,
     salts,
 };
@@ -107,24 +107,7 @@ impl Keys {
         profile: &Profile,
     ) -> Result<ClientKey> {
         let address = self.address(tenant, key, profile);
-        let cell = {
-            let (mut known, now) = (self.lock(), Instant::now());
-            match known.cache.find(&address, now) {
-                Some(cell) => cell,
-                None => {
-                    known.quota.take(tenant, now).map_err(|wait| {
-                        self.metrics.vault.refused_key();
-                        let what = format!(
-                            "the tenant brings too many new passphrases: try again in {} s, or \
-                             use keys of `switchboard vault keygen`",
-                            wait.as_secs() + 1
-                        );
-                        Error::new(Code::TooManyRequests, what)
-                    })?;
-                    known.cache.add(address, now)
-                }
-            }
-        };
+        let cell = self.cell(tenant, address)?;
         if let Some(derived) = cell.get() {
             self.metrics.vault.cached_key();
             return Ok(derived.clone());
@@ -144,6 +127,24 @@ impl Keys {
             self.lock().cache.remove(&address, &cell);
         }
         derived
+    }
+
+    /// Where what becomes of a passphrase is put, or has been.
+    fn cell(&self, tenant: Tenant, address: Address) -> Result<Cell> {
+        let (mut known, now) = (self.lock(), Instant::now());
+        if let Some(cell) = known.cache.find(&address, now) {
+            return Ok(cell);
+        }
+        known.quota.take(tenant, now).map_err(|wait| {
+            self.metrics.vault.refused_key();
+            let what = format!(
+                "the tenant brings too many new passphrases: try again in {} s, or use keys of \
+                 `switchboard vault keygen`",
+                wait.as_secs() + 1
+            );
+            Error::new(Code::TooManyRequests, what)
+        })?;
+        Ok(known.cache.add(address, now))
     }
 
     /// Stretches a passphrase when it is its turn.
