@@ -3,7 +3,7 @@
 use std::fmt;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use aws_lc_rs::{hkdf, hmac};
+use aws_lc_rs::hkdf;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use zeroize::{Zeroize as _, ZeroizeOnDrop};
 
@@ -129,25 +129,19 @@ impl ClientKey {
 /// Gives keys addresses, by which what they have become is found again without the keys themselves.
 /// They are keyed hashes: who has not the random bytes learns nothing from one.
 #[derive(Clone, Debug)]
-pub struct Addressing(hmac::Key);
+pub struct Addressing(blake3::Hasher);
 
 impl Addressing {
     /// With random bytes that nobody else has.
     pub fn new(random: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(hmac::HMAC_SHA256, random))
+        Self(blake3::Hasher::new_keyed(random))
     }
 
-    /// The address of a key of a tenant under one of its profiles. The library wipes what it
-    /// needed.
+    /// The address of a key of a tenant under one of its profiles.
     pub fn address(&self, tenant: &Tenant, profile: &Profile, key: &EncryptionKey) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&self.0);
-        context.update(&[profile.number]);
-        context.update(tenant.as_bytes());
-        context.update(&[0]);
-        context.update(key.expose());
         let mut address = [0; 32];
-        // As long as the hash is.
-        address.copy_from_slice(context.sign().as_ref());
+        let parts = [&[profile.number], tenant.as_bytes(), &[0], key.expose()];
+        hashed(self.0.clone(), &parts, &mut address);
         address
     }
 }
@@ -245,6 +239,20 @@ impl EncryptionKey {
         done.map_err(|error| internal("Argon2id can't derive this key", &error))?;
         extracted(profile, stretched.expose(), b"switchboard/vault/v1/passphrase")
     }
+}
+
+/// Ends a hash with these parts, and leaves nothing behind of what went in.
+pub(super) fn hashed(mut hasher: blake3::Hasher, parts: &[&[u8]], to: &mut [u8]) {
+    for part in parts {
+        hasher.update(part);
+    }
+    let mut output = hasher.finalize_xof();
+    output.fill(to);
+    // Both hold the key, and the last of what was hashed. A new hasher in its place wipes what the
+    // old one used, and is many times as fast as wiping the room for what it did not.
+    output.zeroize();
+    hasher = blake3::Hasher::new();
+    zeroize::optimization_barrier(&hasher);
 }
 
 /// HKDF-SHA-256 (RFC 5869) with the tenant's salt.
