@@ -22,7 +22,7 @@ use switchboard_core::{
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
-use self::{keys::Keys, salts::Salts};
+use self::keys::Keys;
 pub(crate) use self::{
     reading::{Changed, Opened, Reading, WINDOW_BYTES},
     storing::{Stored, Storing},
@@ -79,7 +79,6 @@ pub(crate) struct Vault {
     metrics: Arc<Metrics>,
     options: VaultOptions,
     keys: Keys,
-    salts: Salts,
 }
 
 /// The ways in of one transport.
@@ -147,7 +146,7 @@ impl Vault {
     pub(crate) fn new(ports: &Ports, metrics: Arc<Metrics>, options: VaultOptions) -> Arc<Self> {
         let (records, clock) = (Arc::clone(&ports.records), Arc::clone(&ports.clock));
         let keys = Keys::new(&options, Arc::clone(&metrics));
-        Arc::new(Self { records, clock, metrics, options, keys, salts: Salts::default() })
+        Arc::new(Self { records, clock, metrics, options, keys })
     }
 
     /// Forgets keys and removes what has expired, again and again until stopped.

@@ -100,8 +100,8 @@ impl Value {
     pub fn content(&self) -> Content<'_> {
         let bytes = self.bytes.expose().get(self.begin..self.end).unwrap_or_default();
         match &self.content_type {
-            // Checked when it was made.
-            None => Content::Json(str::from_utf8(bytes).unwrap_or_default()),
+            // Checked before it was sealed; who sealed anything else gets `null`.
+            None => Content::Json(str::from_utf8(bytes).unwrap_or("null")),
             Some(content_type) => Content::Bytes(content_type, bytes),
         }
     }
@@ -142,10 +142,7 @@ impl Value {
         let value = rest.get(..usize::try_from(u32::from_be_bytes(len)).ok()?)?;
         let end = begin + value.len();
         let content_type = match kind {
-            JSON if content_type.is_empty() => {
-                str::from_utf8(value).ok()?;
-                None
-            }
+            JSON if content_type.is_empty() => None,
             BYTES => Some(ContentType::new(str::from_utf8(content_type).ok()?).ok()?),
             _ => return None,
         };

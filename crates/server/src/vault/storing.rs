@@ -10,7 +10,7 @@ use switchboard_core::{
     },
 };
 
-use super::{Asker, Derived, Shown, Vault};
+use super::{Asker, Derived, Shown, Vault, salts};
 
 /// How often a store is tried again while others store under the same id.
 const TRIES: usize = 32;
@@ -126,7 +126,7 @@ impl Vault {
         let key = derived.under(profile).ok_or_else(|| {
             Error::new(Code::Internal, "a tenant that stores has no way to derive keys")
         })?;
-        let sealed = seal(key, profile, &context, value, &self.salts.draw()?)?;
+        let sealed = seal(key, profile, &context, value, &salts::draw())?;
         let then = Then::Put(Record { version, updated_at, expires_at, sealed });
         Ok(Change { tenant, id: id.clone(), expected, then })
     }
