@@ -72,8 +72,9 @@ async fn what_stands_around_a_value_is_kept_where_it_is_part_of_the_text() {
     // In an array, what stands around a value is nobody's.
     let rest = grpc.other();
     assert_eq!(rest.text("a", &key(1)).await.as_deref(), Some("[1]"));
-    let answer = rest.ask("retrieve", &format!(r#"{{"id":"a","encryption_key":"{}"}}"#, key(1)));
-    assert!(answer.await.body.contains(&format!("\"value\":{text},")));
+    let body = format!(r#"{{"id":"a","encryption_key":"{}"}}"#, key(1));
+    let answer = rest.ask("retrieve", &body).await;
+    assert!(answer.body.contains(&format!("\"value\":{text},")));
 }
 
 /// Any JSON text, with whatever spaces, escapes and digits.
