@@ -71,7 +71,7 @@ async fn bad_input_is_named_over_every_transport() {
         let refused = caller.store_as("a", CANARY, &canary, None, Some(1)).await.unwrap_err();
         assert_eq!(refused.code, "invalid_request", "over already");
         silent(&refused.said);
-        let nobody = Caller { tenant: "no%20body!".to_owned(), ..caller.clone() };
+        let nobody = Caller::new(&node, caller.over, "no%20body!").await;
         for refused in [
             nobody.store("a", CANARY, &canary).await.unwrap_err(),
             nobody.page("a", CANARY, 0, "").await.unwrap_err(),

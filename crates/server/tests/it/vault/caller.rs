@@ -21,10 +21,6 @@ pub(crate) enum Over {
     Grpc,
 }
 
-impl Over {
-    pub(crate) const BOTH: [Self; 2] = [Self::Rest, Self::Grpc];
-}
-
 /// Somebody who calls for one tenant.
 #[derive(Clone)]
 pub(crate) struct Caller {
