@@ -103,6 +103,7 @@ fn over_rest(node: &Node) {
     assert!(raw(node, &chunked(&body.to_string())).starts_with("HTTP/1.1 201"));
     assert_eq!(node.retrieve("*", &key).len(), 3);
     assert_eq!(node.retrieve("*", &secret_key("wrong key")).len(), 0);
+    assert_eq!(node.retrieve(ID, &secret_key("wrong key")).len(), 0);
     let rekey = json!({"id": "*", "old_encryption_key": key, "new_encryption_key": new});
     assert_eq!(node.vault("rekey", &rekey).0, 200);
     let delete = json!({"id": "rest-3", "encryption_key": new});
@@ -275,7 +276,7 @@ fn nothing_is_left_in_memory() {
         .bytes("the id", ID.as_bytes().to_vec());
     let found = known.memory(node.id());
     for what in ["the message", "the id"] {
-        assert!(found.iter().any(|hit| hit.what == what), "a search finds what is there: {what}");
+        assert!(found.iter().any(|hit| hit.of == what), "a search finds what is there: {what}");
     }
     assert_none(search(false).memory(node.id()));
 }

@@ -29,7 +29,9 @@ pub(super) fn canary(name: &str) -> String {
 /// What is looked for.
 #[derive(Debug)]
 struct Needle {
-    /// What it is, and in which form.
+    /// The text that it is of.
+    of: String,
+    /// Which part of it, and in which form.
     what: String,
     bytes: Vec<u8>,
 }
@@ -45,11 +47,13 @@ pub(super) struct Search {
 /// A text was found.
 #[derive(Clone, Debug)]
 pub(super) struct Hit {
-    pub(super) what: String,
+    pub(super) of: String,
+    /// Which part of it, and in which form.
+    what: String,
     /// Where it is.
-    pub(super) place: String,
+    place: String,
     /// What stands around it.
-    pub(super) around: String,
+    around: String,
 }
 
 impl Search {
@@ -62,23 +66,29 @@ impl Search {
     pub(super) fn text(mut self, name: &str, text: &str) -> Self {
         for (index, part) in text.as_bytes().chunks_exact(16).enumerate() {
             for (form, bytes) in forms(part) {
-                self = self.bytes(&format!("{name}[{}..] {form}", index * 16), bytes);
+                self = self.needle(name, &format!("from {} {form}", index * 16), bytes);
             }
         }
         self
     }
 
-    pub(super) fn bytes(mut self, name: &str, bytes: Vec<u8>) -> Self {
+    /// These bytes as they are.
+    pub(super) fn bytes(self, name: &str, bytes: Vec<u8>) -> Self {
+        self.needle(name, "raw", bytes)
+    }
+
+    fn needle(mut self, of: &str, what: &str, bytes: Vec<u8>) -> Self {
         let begin = usize::from(bytes[0]) << 8 | usize::from(bytes[1]);
         self.begins[begin] = true;
         self.begin.entry(begin).or_default().push(self.needles.len());
-        self.needles.push(Needle { what: name.to_owned(), bytes });
+        self.needles.push(Needle { of: of.to_owned(), what: what.to_owned(), bytes });
         self
     }
 
     /// Where what is looked for is in these bytes.
     pub(super) fn look(&self, bytes: &[u8], place: impl Fn(usize) -> String) -> Vec<Hit> {
-        let mut hits = Vec::new();
+        let mut hits: Vec<Hit> = Vec::new();
+        let mut told = 0;
         for (at, pair) in bytes.array_windows::<2>().enumerate() {
             let begin = usize::from(pair[0]) << 8 | usize::from(pair[1]);
             if !self.begins[begin] {
@@ -86,9 +96,17 @@ impl Search {
             }
             for needle in self.begin[&begin].iter().map(|&index| &self.needles[index]) {
                 if bytes[at..].starts_with(&needle.bytes) {
+                    // What goes on where the last began is one and the same.
+                    let goes_on =
+                        hits.last().is_some_and(|last| at < told + 64 && last.of == needle.of);
+                    told = at;
+                    if goes_on {
+                        continue;
+                    }
                     let end = (at + needle.bytes.len() + 64).min(bytes.len());
                     let around = bytes[at.saturating_sub(64)..end].escape_ascii().to_string();
-                    hits.push(Hit { what: needle.what.clone(), place: place(at), around });
+                    let (of, what) = (needle.of.clone(), needle.what.clone());
+                    hits.push(Hit { of, what, place: place(at), around });
                 }
             }
         }
@@ -201,7 +219,7 @@ pub(super) fn assert_none(mut hits: Vec<Hit>) {
     hits.truncate(40);
     let told: Vec<String> = hits
         .iter()
-        .map(|Hit { what, place, around }| format!("{what}\n    {place}\n    {around}"))
+        .map(|Hit { of, what, place, around }| format!("{of}, {what}\n    {place}\n    {around}"))
         .collect();
     assert!(count == 0, "{count} places hold what nobody is to keep:\n{}", told.join("\n"));
 }
