@@ -35,8 +35,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// What the core knows of others: a keyed hash and the rules of phone numbers, which are no part of
-/// the world.
+/// What the core knows of others: hashes, ciphers and the rules of phone numbers, which are no part
+/// of the world.
 const CORE_MAY_USE: &[&str] =
     &["argon2", "aws-lc-rs", "base64ct", "blake3", "rlibphonenumber", "siphasher", "zeroize"];
 

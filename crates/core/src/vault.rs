@@ -19,7 +19,7 @@ use std::{fmt, pin::Pin, sync::Arc};
 pub use self::{
     cursor::Cursor,
     id::RecordId,
-    key::{ClientKey, EncryptionKey, Kind, Profile, SALT_BYTES, Work, Workspace},
+    key::{Addressing, ClientKey, EncryptionKey, Kind, Profile, SALT_BYTES, Work, Workspace},
     padding::padded,
     pattern::Pattern,
     seal::{

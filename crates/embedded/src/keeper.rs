@@ -85,6 +85,33 @@ pub(crate) fn room(disk: &dyn Disk, bytes: u64) -> Result<(), Error> {
     Ok(())
 }
 
+/// Merges the sorted files that are due; `set` records which there are then.
+pub(crate) fn merge(
+    disk: &dyn Disk,
+    runs: &Runs,
+    what: &'static str,
+    set: impl Fn(&[u64]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let all = || -> Result<(), Error> {
+        while let Some(pairs) = runs.due() {
+            room(disk, 2 * 16 * pairs)?;
+            let Some((merged, replaced)) = runs.merged()? else { break };
+            set(&merged.numbers())?;
+            runs.publish(merged);
+            runs.remove(&replaced)?;
+        }
+        Ok(())
+    };
+    match all() {
+        // Everything is where it belongs; the next checkpoint merges.
+        Err(error) if error.is_full() => {
+            tracing::warn!(error = %error.chain(), what, "no room to merge files");
+            Ok(())
+        }
+        merged => merged,
+    }
+}
+
 impl Keeper {
     /// Serves the writer until it is gone.
     pub(crate) fn run(
@@ -108,24 +135,6 @@ impl Keeper {
         fresh.pairs = Vec::new();
         log::cut(&*self.disk, *position)?;
         self.observer.checkpointed(began.elapsed());
-        match self.merge() {
-            // Everything is where it belongs; the next checkpoint merges.
-            Err(error) if error.is_full() => {
-                tracing::warn!(error = %error.chain(), "no room to merge files");
-                Ok(())
-            }
-            merged => merged,
-        }
-    }
-
-    fn merge(&self) -> Result<(), Error> {
-        while let Some(pairs) = self.runs.due() {
-            room(&*self.disk, 2 * 16 * pairs)?;
-            let Some((set, replaced)) = self.runs.merged()? else { break };
-            tables::set_runs(&self.engine, &set.numbers())?;
-            self.runs.publish(set);
-            self.runs.remove(&replaced)?;
-        }
-        Ok(())
+        merge(&*self.disk, &self.runs, "ingest", |runs| tables::set_runs(&self.engine, runs))
     }
 }

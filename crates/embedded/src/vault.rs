@@ -1,9 +1,9 @@
 //! The vault: records that are sealed before they come here.
 //!
-//! They have a log of their own in `vault/log/`, which takes them first, and tables, which keep them
-//! ([`tables`]). Between the two they are in memory too ([`recent`]). In the log, in memory and in the
-//! tables a record is the same bytes, with a checksum of their own ([`entry`]): wherever it is
-//! damaged, that is noticed, and noticed of this record alone.
+//! They have a log of their own in `vault/log/`, which takes them first, and tables, which keep
+//! them ([`tables`]). Between the two they are in memory too ([`recent`]). In the log, in memory
+//! and in the tables a record is the same bytes, with a checksum of their own ([`entry`]): wherever
+//! it is damaged, that is noticed, and noticed of this record alone.
 //!
 //! One thread decides and writes ([`writer`]), another puts away ([`keeper`]), and whoever asks
 //! reads by himself ([`reader`]).

@@ -4,10 +4,13 @@ mod follower;
 mod hub;
 mod numbers;
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+};
 
 use switchboard_core::{
-    Code, Error, Millis, Result, Tenant,
+    ClientId, Code, Error, Millis, Result, Tenant,
     chat::{
         self, Acknowledgement, ChatsPage, ClientMessageId, Cursor, Draft, Marks, MessagesPage,
         Name, PhoneNumber, Reach, Registered, Sent, Signal, Signals as _, Steps, Text,
@@ -20,7 +23,7 @@ pub(crate) use self::{
     hub::Hub,
     numbers::Numbers,
 };
-use crate::node::Node;
+use crate::{door::Entrance, node::Node, presence::Tally};
 
 /// A message as a caller writes it.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +61,46 @@ pub(crate) struct ChatsRead {
 pub(crate) struct InboxRead {
     pub(crate) entries: Vec<chat::Entry>,
     pub(crate) next: String,
+}
+
+/// The ways in of one transport.
+#[derive(Debug)]
+pub(crate) struct Entrances {
+    pub(crate) register: Entrance,
+    pub(crate) send: Entrance,
+    pub(crate) chats: Entrance,
+    pub(crate) messages: Entrance,
+    pub(crate) acknowledge: Entrance,
+    pub(crate) inbox: Entrance,
+    pub(crate) follow: Entrance,
+    pub(crate) trace: Entrance,
+}
+
+impl Entrances {
+    pub(crate) fn new(node: &Node, transport: &'static str) -> Self {
+        let entrance = |operation| Entrance::new(node, "chat", operation, transport);
+        Self {
+            register: entrance("register"),
+            send: entrance("send"),
+            chats: entrance("chats"),
+            messages: entrance("messages"),
+            acknowledge: entrance("acknowledge"),
+            inbox: entrance("inbox"),
+            follow: entrance("follow"),
+            trace: entrance("trace"),
+        }
+    }
+}
+
+/// Whether a user is online, and when he was last seen, if this node knows.
+pub(crate) fn presence(
+    tally: Option<&Arc<Tally>>,
+    tenant: &Tenant,
+    phone: PhoneNumber,
+) -> Option<(bool, Option<i64>)> {
+    let client = ClientId::new(&phone.to_string()).ok()?;
+    let seen = tally?.client(tenant, &client).ok()?;
+    Some((seen.online, seen.last_seen.map(|at| at.0)))
 }
 
 impl Node {

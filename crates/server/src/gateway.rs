@@ -5,6 +5,7 @@
 //! ([`registry`]), when each is pinged ([`wheel`]), and what is reported to the status service
 //! ([`reporter`]).
 
+mod entrances;
 pub(crate) mod registry;
 mod reporter;
 mod scratch;
@@ -29,6 +30,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    entrances::Entrances,
     registry::{Place, Registry},
     reporter::Reporter,
     wheel::Wheel,
@@ -52,6 +54,8 @@ pub(crate) struct Gateway {
     places: Arc<Semaphore>,
     registry: Registry,
     reporter: Reporter,
+    /// By `Transport as usize`.
+    entrances: [Entrances; Transport::ALL.len()],
     /// The number of the last session.
     sessions: AtomicU64,
 }
@@ -76,6 +80,7 @@ impl Gateway {
             places: Arc::new(Semaphore::new(limits.sessions_max)),
             registry: Registry::new(limits.sessions_per_tenant_max, limits.sessions_per_client_max),
             reporter: Reporter::new(id, reports),
+            entrances: Transport::ALL.map(|transport| Entrances::new(node, transport)),
             sessions: AtomicU64::new(now << 20),
             node: node.clone(),
         })

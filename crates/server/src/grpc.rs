@@ -27,8 +27,8 @@ use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::util::MapResponseLayer;
 
+pub(crate) use self::presence::tally;
 use self::{chat::Chat, ingest::Ingest, presence::Presence, until::Until, vault::Vault};
-pub(crate) use self::{chat::presence as chat_presence, presence::tally};
 use crate::{gateway::Gateway, node::Node, presence::Tally, status};
 
 /// How often the health service looks at the store.

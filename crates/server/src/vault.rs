@@ -181,8 +181,8 @@ impl Vault {
         self.keys.derive(asker.tenant, key, &profiles).await.map(Some)
     }
 
-    /// The same, for a tenant that is about to have a record: with the number of the profile that it
-    /// is to be sealed under, which is of the work that this node is told to do.
+    /// The same, for a tenant that is about to have a record: with the number of the profile that
+    /// it is to be sealed under, which is of the work that this node is told to do.
     async fn derived_to_store(
         &self,
         asker: &Asker,

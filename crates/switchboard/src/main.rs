@@ -11,10 +11,13 @@ mod store;
 use std::{fmt, process::ExitCode};
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+use zeroizing_alloc::ZeroAlloc;
 
-/// Allocates faster than the system's for many small requests on several threads.
+/// Allocates faster than the system's for many small requests on several threads; and what is freed
+/// is wiped, wherever a library had it: a key or a value does not stay behind in a buffer of HTTP.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 /// The back end of a messaging product in one program.
 #[derive(Debug, Parser)]

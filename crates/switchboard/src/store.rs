@@ -41,6 +41,7 @@ pub(crate) async fn open(
         chat_memory_bytes: options.chat_memory_mib as usize * MIB / 2,
         chat_cache_bytes: options.chat_memory_mib as usize * MIB / 2,
         chat_flush_entries: options.checkpoint_messages.max(1) as usize,
+        vault_flush_bytes: options.vault.checkpoint_vault_mib as usize * MIB,
         entropy: u64::from_le_bytes(entropy),
         ..switchboard_embedded::Options::default()
     };

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
-use aws_lc_rs::hkdf;
+use aws_lc_rs::{hkdf, hmac};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
 use zeroize::{Zeroize as _, ZeroizeOnDrop};
 
 use super::secret::Secret;
-use crate::{Code, Error, Result};
+use crate::{Code, Error, Result, Tenant};
 
 /// The salt of a tenant's keys, in bytes.
 pub const SALT_BYTES: usize = 16;
@@ -123,6 +123,32 @@ impl fmt::Debug for ClientKey {
 impl ClientKey {
     pub(super) fn expose(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+/// Gives keys addresses, by which what they have become is found again without the keys themselves.
+/// They are keyed hashes: who has not the random bytes learns nothing from one.
+#[derive(Clone, Debug)]
+pub struct Addressing(hmac::Key);
+
+impl Addressing {
+    /// With random bytes that nobody else has.
+    pub fn new(random: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, random))
+    }
+
+    /// The address of a key of a tenant under one of its profiles. The library wipes what it
+    /// needed.
+    pub fn address(&self, tenant: &Tenant, profile: &Profile, key: &EncryptionKey) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&self.0);
+        context.update(&[profile.number]);
+        context.update(tenant.as_bytes());
+        context.update(&[0]);
+        context.update(key.expose());
+        let mut address = [0; 32];
+        // As long as the hash is.
+        address.copy_from_slice(context.sign().as_ref());
+        address
     }
 }
 
@@ -302,6 +328,23 @@ mod tests {
         assert!(derived("a") != derived("A"));
         assert!(derived("é") != derived("e\u{301}"), "not normalized");
         assert!(derived("a") == derived("a"));
+    }
+
+    #[test]
+    fn an_address_is_of_one_key_of_one_tenant() {
+        let (one, other) = (Addressing::new(&[1; 32]), Addressing::new(&[2; 32]));
+        let [a, b] = ["a", "b"].map(|name| name.parse().unwrap());
+        let address = one.address(&a, &profile(1), &key("k"));
+        assert_eq!(address, one.address(&a, &profile(1), &key("k")));
+        let second = Profile { number: 2, ..profile(1) };
+        for different in [
+            other.address(&a, &profile(1), &key("k")),
+            one.address(&b, &profile(1), &key("k")),
+            one.address(&a, &second, &key("k")),
+            one.address(&a, &profile(1), &key("l")),
+        ] {
+            assert_ne!(address, different);
+        }
     }
 
     #[test]

@@ -81,24 +81,6 @@ impl Keeper {
             state.recent.flushing = None;
         });
         self.observer.checkpointed(began.elapsed());
-        match self.merge() {
-            // Everything is where it belongs; the next checkpoint merges.
-            Err(error) if error.is_full() => {
-                tracing::warn!(error = %error.chain(), "no room to merge files of chats");
-                Ok(())
-            }
-            merged => merged,
-        }
-    }
-
-    fn merge(&self) -> Result<(), Error> {
-        while let Some(pairs) = self.runs.due() {
-            keeper::room(&*self.disk, 2 * 16 * pairs)?;
-            let Some((set, replaced)) = self.runs.merged()? else { break };
-            tables::set_runs(&self.engine, &set.numbers())?;
-            self.runs.publish(set);
-            self.runs.remove(&replaced)?;
-        }
-        Ok(())
+        keeper::merge(&*self.disk, &self.runs, "chats", |runs| tables::set_runs(&self.engine, runs))
     }
 }

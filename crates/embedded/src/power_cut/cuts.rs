@@ -10,6 +10,7 @@ use switchboard_core::ingest::Entry;
 use super::{
     Random,
     check::{Expected, check},
+    disk::SimDisk,
     model::{Image, Model, Op, Unit},
     rig::Story,
 };
@@ -134,4 +135,31 @@ pub(super) fn choices(
         add(units.iter().map(pick).collect());
     }
     (found, false)
+}
+
+/// Checks what every cut of a history may leave, with what was acknowledged before it: numbers of
+/// keys, and the ids that they got. Says how many there were.
+pub(super) fn every_cut(
+    disk: &SimDisk,
+    random: &mut Random,
+    check: impl Fn(Image, &BTreeMap<u32, u64>) -> Result<(), String>,
+) -> usize {
+    let (base, ops) = disk.history();
+    let (mut model, mut acked, mut cuts) = (Model::new(&base), BTreeMap::new(), 0);
+    for at in 0..=ops.len() {
+        let op = ops.get(at);
+        if op.is_none() || matches!(op, Some(Op::Sync { .. } | Op::SyncFolder { .. })) {
+            for chosen in choices(&model, 8, random).0 {
+                cuts += 1;
+                check(model.image(&chosen), &acked)
+                    .unwrap_or_else(|why| panic!("cut before {at}, {op:?}, {chosen:?}: {why}"));
+            }
+        }
+        let Some(op) = op else { break };
+        if let Op::Acked(ids) = op {
+            acked.extend(ids.iter().map(|(key, id)| (key.key.number(), *id)));
+        }
+        model.apply(op);
+    }
+    cuts
 }

@@ -1,11 +1,6 @@
 //! Conversations, cut everywhere.
 
-use std::{
-    collections::BTreeMap,
-    pin::pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use switchboard_core::{
     Millis,
@@ -18,25 +13,17 @@ use switchboard_core::{
 
 use super::{
     Random,
-    cuts::choices,
+    cuts::every_cut,
     disk::SimDisk,
-    model::{Image, Model, Op},
-    rig::{OPTIONS, entry},
+    model::Image,
+    rig::{OPTIONS, entry, health, now},
 };
-use crate::{Error, chat, disk::Disk, open};
+use crate::{Error, chat, disk::Disk};
 
 /// Chats on a simulated disk, driven by hand.
 struct Rig {
     disk: Arc<SimDisk>,
     parts: chat::Parts,
-}
-
-/// An answer that is there.
-fn now<T>(answer: impl Future<Output = T>) -> T {
-    match pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => answer,
-        Poll::Pending => panic!("not answered"),
-    }
 }
 
 fn user(number: u64) -> User {
@@ -59,10 +46,7 @@ fn draft(number: u32) -> Draft {
 
 impl Rig {
     fn open(image: Image) -> Result<Self, Error> {
-        let disk = Arc::new(SimDisk::new(image));
-        // Only to be told of a failure, of which there is none here.
-        let elsewhere = Arc::new(SimDisk::new(Image::default()));
-        let health = open::open(elsewhere, &OPTIONS, Arc::new(Unobserved))?.health;
+        let (disk, health) = (Arc::new(SimDisk::new(image)), health()?);
         let on = Arc::clone(&disk) as Arc<dyn Disk>;
         let parts = chat::open(&on, &OPTIONS, &health, Arc::new(Unobserved))?;
         Ok(Self { disk, parts })
@@ -164,25 +148,11 @@ fn messages_survive_every_cut() {
             rig.checkpoint();
         }
     }
-    let (base, ops) = rig.disk.history();
-    let (mut model, mut acked, mut cuts) = (Model::new(&base), BTreeMap::new(), 0);
-    for at in 0..=ops.len() {
-        let op = ops.get(at);
-        if op.is_none() || matches!(op, Some(Op::Sync { .. } | Op::SyncFolder { .. })) {
-            // What was read is known once a later message was answered.
-            let last = acked.keys().next_back().copied().unwrap_or(0);
-            let read = reads.iter().filter(|(number, _)| *number < last).map(|&(_, id)| id).max();
-            for chosen in choices(&model, 8, &mut random).0 {
-                cuts += 1;
-                check(model.image(&chosen), &acked, read.unwrap_or(0))
-                    .unwrap_or_else(|why| panic!("cut before {at}, {op:?}, {chosen:?}: {why}"));
-            }
-        }
-        let Some(op) = op else { break };
-        if let Op::Acked(ids) = op {
-            acked.extend(ids.iter().map(|(key, id)| (key.key.number(), *id)));
-        }
-        model.apply(op);
-    }
+    let cuts = every_cut(&rig.disk, &mut random, |image, acked| {
+        // What was read is known once a later message was answered.
+        let last = acked.keys().next_back().copied().unwrap_or(0);
+        let read = reads.iter().filter(|(number, _)| *number < last).map(|&(_, id)| id).max();
+        check(image, acked, read.unwrap_or(0))
+    });
     assert!(300 < cuts, "{cuts}");
 }

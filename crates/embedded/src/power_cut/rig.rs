@@ -2,7 +2,9 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::Arc,
+    task::{Context, Poll, Waker},
     time::Instant,
 };
 
@@ -19,6 +21,7 @@ use super::{
 };
 use crate::{
     Error, Options,
+    health::Health,
     open::{self, Parts},
     queue::Batch,
 };
@@ -45,6 +48,20 @@ pub(super) fn entry(tenant: usize, key: u32) -> Entry {
         tenant: format!("tenant{tenant}").parse().unwrap(),
         key: Key::from_number(key).unwrap(),
     }
+}
+
+/// An answer that is there.
+pub(super) fn now<T>(answer: impl Future<Output = T>) -> T {
+    match pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => panic!("not answered"),
+    }
+}
+
+/// Somebody to be told of a failure, of which there is none here.
+pub(super) fn health() -> Result<Arc<Health>, Error> {
+    let elsewhere = Arc::new(SimDisk::new(Image::default()));
+    Ok(open::open(elsewhere, &OPTIONS, Arc::new(Unobserved))?.health)
 }
 
 /// What happened to a disk and what must be there after it.

@@ -9,8 +9,8 @@
 //! profile    3 u8 | length of the tenant u8 | tenant | profile (29 bytes)
 //! ```
 //!
-//! Numbers are big-endian. The checksum is CRC-32C of the key and of what stands before it, so that a
-//! record that came to another place is damaged too.
+//! Numbers are big-endian. The checksum is CRC-32C of the key and of what stands before it, so that
+//! a record that came to another place is damaged too.
 
 use switchboard_core::{
     Millis, Tenant,

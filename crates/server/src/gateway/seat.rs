@@ -28,6 +28,9 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
+    /// Each, in the order of declaration.
+    pub(super) const ALL: [Self; 3] = [Self::Tcp, Self::WebSocket, Self::Grpc];
+
     /// The name in metrics.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
@@ -238,8 +241,10 @@ impl Seat {
             Output::Chat { request_id, request } => asked = Some((request_id, request)),
             Output::Record { request_id, key } => {
                 if let Some(place) = place {
-                    let requests = requests
-                        .get_or_insert_with(|| Box::new(Requests::new(gateway, *transport)));
+                    let requests = requests.get_or_insert_with(|| {
+                        let entrances = &gateway.entrances[*transport as usize];
+                        Box::new(Requests::new(entrances.ingest.clone()))
+                    });
                     requests.push(request_id, *place.tenant, key);
                 }
             }

@@ -4,10 +4,7 @@ use std::{future, pin::Pin, sync::Arc};
 
 use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
-use switchboard_core::{
-    ClientId, Result,
-    chat::{Cursor, PhoneNumber},
-};
+use switchboard_core::{Result, chat::Cursor};
 use switchboard_proto::v1::{
     AcknowledgeRequest, AcknowledgeResponse, Chat as ChatFrame, FollowInboxRequest, InboxEntry,
     ListChatsRequest, ListChatsResponse, ListMessagesRequest, ListMessagesResponse,
@@ -19,7 +16,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     caller::Caller,
-    chat::{Asked, Follower, Told, Written},
+    chat::{Asked, Entrances, Follower, Told, Written, presence},
     door::Entrance,
     node::Node,
     presence::Tally,
@@ -37,31 +34,13 @@ struct Inner {
     node: Node,
     /// None on a node that does not know who is online.
     tally: Option<Arc<Tally>>,
-    register: Entrance,
-    send: Entrance,
-    chats: Entrance,
-    messages: Entrance,
-    acknowledge: Entrance,
-    inbox: Entrance,
-    follow: Entrance,
-    trace: Entrance,
+    entrances: Entrances,
 }
 
 impl Chat {
     pub(crate) fn new(node: &Node, tally: Option<Arc<Tally>>) -> Self {
-        let entrance = |operation| Entrance::new(node, "chat", operation, "grpc");
-        Self(Arc::new(Inner {
-            node: node.clone(),
-            tally,
-            register: entrance("register"),
-            send: entrance("send"),
-            chats: entrance("chats"),
-            messages: entrance("messages"),
-            acknowledge: entrance("acknowledge"),
-            inbox: entrance("inbox"),
-            follow: entrance("follow"),
-            trace: entrance("trace"),
-        }))
+        let entrances = Entrances::new(node, "grpc");
+        Self(Arc::new(Inner { node: node.clone(), tally, entrances }))
     }
 
     fn node(&self) -> &Node {
@@ -83,17 +62,6 @@ where
     passed.map(Response::new).map_err(|error| status::grpc(&error))
 }
 
-/// Whether a user is online, and when he was last seen, if this node knows.
-pub(crate) fn presence(
-    tally: Option<&Arc<Tally>>,
-    tenant: &switchboard_core::Tenant,
-    phone: PhoneNumber,
-) -> Option<(bool, Option<i64>)> {
-    let client = ClientId::new(&phone.to_string()).ok()?;
-    let seen = tally?.client(tenant, &client).ok()?;
-    Some((seen.online, seen.last_seen.map(|at| at.0)))
-}
-
 #[tonic::async_trait]
 impl ChatService for Chat {
     type FollowInboxStream = Pin<Box<dyn Stream<Item = Result<InboxEntry, Status>> + Send>>;
@@ -102,7 +70,7 @@ impl ChatService for Chat {
         &self,
         request: Request<RegisterUserRequest>,
     ) -> Result<Response<RegisterUserResponse>, Status> {
-        pass(&self.0.register, request, |caller, asked| async move {
+        pass(&self.0.entrances.register, request, |caller, asked| async move {
             let user = self.node().user(caller.tenant(&asked.tenant)?, &asked.phone)?;
             let registered = self.node().register_user(user, asked.name.as_deref()).await?;
             Ok(wire::to::registered_response(&registered))
@@ -114,7 +82,7 @@ impl ChatService for Chat {
         &self,
         request: Request<SendMessageRequest>,
     ) -> Result<Response<SendMessageResponse>, Status> {
-        pass(&self.0.send, request, |caller, asked| async move {
+        pass(&self.0.entrances.send, request, |caller, asked| async move {
             let SendMessageRequest { tenant, from, to, text, client_message_id } = &asked;
             let from = self.node().user(caller.tenant(tenant)?, from)?;
             let written = Written { to, text, client_message_id };
@@ -128,7 +96,7 @@ impl ChatService for Chat {
         &self,
         request: Request<ListChatsRequest>,
     ) -> Result<Response<ListChatsResponse>, Status> {
-        pass(&self.0.chats, request, |caller, asked| async move {
+        pass(&self.0.entrances.chats, request, |caller, asked| async move {
             let user = self.node().user(caller.tenant(&asked.tenant)?, &asked.phone)?;
             let page = Asked { limit: asked.limit, cursor: &asked.cursor };
             let read = self.node().list_chats(user, page).await?;
@@ -150,7 +118,7 @@ impl ChatService for Chat {
         &self,
         request: Request<ListMessagesRequest>,
     ) -> Result<Response<ListMessagesResponse>, Status> {
-        pass(&self.0.messages, request, |caller, asked| async move {
+        pass(&self.0.entrances.messages, request, |caller, asked| async move {
             let user = self.node().user(caller.tenant(&asked.tenant)?, &asked.phone)?;
             let page = Asked { limit: asked.limit, cursor: &asked.cursor };
             let read = self.node().list_messages(user, &asked.peer, page).await?;
@@ -167,7 +135,7 @@ impl ChatService for Chat {
         &self,
         request: Request<AcknowledgeRequest>,
     ) -> Result<Response<AcknowledgeResponse>, Status> {
-        pass(&self.0.acknowledge, request, |caller, asked| async move {
+        pass(&self.0.entrances.acknowledge, request, |caller, asked| async move {
             let user = self.node().user(caller.tenant(&asked.tenant)?, &asked.phone)?;
             let marks = (asked.delivered_up_to, asked.read_up_to);
             let stated = self.node().statement(user, &asked.peer, marks)?;
@@ -180,7 +148,7 @@ impl ChatService for Chat {
         &self,
         request: Request<ReadInboxRequest>,
     ) -> Result<Response<ReadInboxResponse>, Status> {
-        pass(&self.0.inbox, request, |caller, asked| async move {
+        pass(&self.0.entrances.inbox, request, |caller, asked| async move {
             let user = self.node().user(caller.tenant(&asked.tenant)?, &asked.phone)?;
             let read = self.node().read_inbox(user, &asked.after, asked.limit).await?;
             let cursor = Cursor::of_inbox(&user);
@@ -196,7 +164,7 @@ impl ChatService for Chat {
         &self,
         request: Request<FollowInboxRequest>,
     ) -> Result<Response<Self::FollowInboxStream>, Status> {
-        pass(&self.0.follow, request, |caller, asked| async move {
+        pass(&self.0.entrances.follow, request, |caller, asked| async move {
             let user = self.node().user(caller.tenant(&asked.tenant)?, &asked.phone)?;
             let mut follower = Follower::new(self.node(), user, &asked.after)?;
             // That the cursor is one of this inbox is told before the stream begins.
@@ -211,7 +179,7 @@ impl ChatService for Chat {
         &self,
         request: Request<TraceMessageRequest>,
     ) -> Result<Response<TraceMessageResponse>, Status> {
-        pass(&self.0.trace, request, |caller, asked| async move {
+        pass(&self.0.entrances.trace, request, |caller, asked| async move {
             let user = self.node().user(caller.tenant(&asked.tenant)?, &asked.phone)?;
             let steps = self.node().trace_message(user, &asked.client_message_id).await?;
             Ok(wire::to::steps_response(&steps))

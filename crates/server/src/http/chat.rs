@@ -28,8 +28,7 @@ use super::{
 };
 use crate::{
     caller::Caller,
-    chat::{Asked, Written},
-    door::Entrance,
+    chat::{Asked, Entrances, Written, presence},
     node::Node,
     presence::Tally,
     telemetry::current_trace,
@@ -40,14 +39,7 @@ struct Chat {
     node: Node,
     /// None on a node that does not know who is online.
     tally: Option<Arc<Tally>>,
-    register: Entrance,
-    send: Entrance,
-    chats: Entrance,
-    messages: Entrance,
-    acknowledge: Entrance,
-    inbox: Entrance,
-    follow: Entrance,
-    trace: Entrance,
+    entrances: Entrances,
 }
 
 type Shared = State<Arc<Chat>>;
@@ -55,19 +47,7 @@ type Segments<T> = std::result::Result<Path<T>, PathRejection>;
 
 /// The routes of chat.
 pub(super) fn routes(node: &Node, tally: Option<Arc<Tally>>) -> Router {
-    let entrance = |operation| Entrance::new(node, "chat", operation, "rest");
-    let chat = Chat {
-        node: node.clone(),
-        tally,
-        register: entrance("register"),
-        send: entrance("send"),
-        chats: entrance("chats"),
-        messages: entrance("messages"),
-        acknowledge: entrance("acknowledge"),
-        inbox: entrance("inbox"),
-        follow: entrance("follow"),
-        trace: entrance("trace"),
-    };
+    let chat = Chat { node: node.clone(), tally, entrances: Entrances::new(node, "rest") };
     let user = "/v1/tenants/{tenant}/users/{phone}";
     Router::new()
         .route(user, put(register))
@@ -170,7 +150,7 @@ async fn register(
         let asked: RegisterRequest = body::json_or_nothing(request, chat.bytes_max()).await?;
         chat.node.register_user(user, asked.name.as_deref()).await
     };
-    let registered = chat.register.pass(headers, work).await?;
+    let registered = chat.entrances.register.pass(headers, work).await?;
     let status = if registered.new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(json(status, &Profile::of(&registered.profile)))
 }
@@ -216,7 +196,7 @@ async fn send(
         let draft = chat.node.draft(from, &written, current_trace())?;
         chat.node.send_message(draft).await
     };
-    let sent = chat.send.pass(headers, work).await?;
+    let sent = chat.entrances.send.pass(headers, work).await?;
     let status = if sent.new { StatusCode::CREATED } else { StatusCode::OK };
     let message = MessageBody::of(sent.message.from, &sent.message, sent.status);
     Ok(json(status, &Sent { message, new: sent.new }))
@@ -253,9 +233,9 @@ async fn list_chats(
         let query = Query::read(&uri, "cursor")?;
         Ok((user, chat.node.list_chats(user, query.asked()).await?))
     };
-    let (user, read) = chat.chats.pass(headers, work).await?;
+    let (user, read) = chat.entrances.chats.pass(headers, work).await?;
     let chats = read.page.chats.iter().map(|it| {
-        let known = crate::grpc::chat_presence(chat.tally.as_ref(), &user.tenant, it.peer);
+        let known = presence(chat.tally.as_ref(), &user.tenant, it.peer);
         ChatBody::of(user.phone, it, known)
     });
     Ok(json(StatusCode::OK, &Chats { chats: chats.collect(), next_cursor: read.next }))
@@ -295,7 +275,7 @@ async fn list_messages(
         let query = Query::read(&uri, "cursor")?;
         Ok((user, chat.node.list_messages(user, &peer, query.asked()).await?))
     };
-    let (user, read) = chat.messages.pass(headers, work).await?;
+    let (user, read) = chat.entrances.messages.pass(headers, work).await?;
     let messages = read.page.messages.iter();
     let messages = messages.map(|it| MessageBody::of(user.phone, &it.message, it.status));
     let page = Messages {
@@ -340,7 +320,8 @@ async fn acknowledge(
         let marks = (asked.delivered_up_to, asked.read_up_to);
         chat.node.acknowledge(chat.node.statement(user, &peer, marks)?).await
     };
-    let chat::Marks { delivered_up_to, read_up_to } = chat.acknowledge.pass(headers, work).await?;
+    let chat::Marks { delivered_up_to, read_up_to } =
+        chat.entrances.acknowledge.pass(headers, work).await?;
     Ok(json(StatusCode::OK, &Marks { delivered_up_to, read_up_to }))
 }
 
@@ -374,7 +355,7 @@ async fn trace(
         let user = chat.user(caller, &tenant, &phone)?;
         chat.node.trace_message(user, &id).await
     };
-    let steps = chat.trace.pass(headers, work).await?;
+    let steps = chat.entrances.trace.pass(headers, work).await?;
     Ok(json(StatusCode::OK, &Trace::of(&steps)))
 }
 

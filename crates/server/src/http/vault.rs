@@ -2,7 +2,7 @@
 
 mod bodies;
 
-use std::{mem, net::SocketAddr, sync::Arc};
+use std::{mem, sync::Arc};
 
 use axum::{
     Router,
@@ -12,6 +12,7 @@ use axum::{
     routing::post,
 };
 use http::{HeaderName, HeaderValue, Request, StatusCode, header};
+use serde::de::DeserializeOwned;
 use switchboard_core::{
     Code, Error, Millis, Result,
     vault::{self, RecordId, Value},
@@ -56,17 +57,22 @@ pub(super) fn routes(node: &Node) -> Router {
 }
 
 impl Vault {
-    fn bytes_max(&self) -> usize {
-        self.node.limits.body_bytes_max + BESIDE_VALUE
+    /// Who asks, and what for.
+    async fn asked<T: DeserializeOwned>(
+        &self,
+        caller: Caller,
+        tenant: Tenant,
+        request: Request<Body>,
+    ) -> Result<(Asker, T)> {
+        let Path(tenant) = tenant.map_err(|rejection| {
+            let what = "the path is not what this call takes";
+            Error::new(Code::InvalidRequest, what).caused_by(rejection)
+        })?;
+        let (tenant, address) = (caller.tenant(&tenant)?, Peer::of(request.extensions()));
+        let bytes_max = self.node.limits.body_bytes_max + BESIDE_VALUE;
+        let body = body::secret(request, bytes_max).await?;
+        Ok((Asker { tenant, address }, bodies::read(&body)?))
     }
-}
-
-fn asker(caller: Caller, tenant: Tenant, address: Option<SocketAddr>) -> Result<Asker> {
-    let Path(tenant) = tenant.map_err(|rejection| {
-        let what = "the path is not what this call takes";
-        Error::new(Code::InvalidRequest, what).caused_by(rejection)
-    })?;
-    Ok(Asker { tenant: caller.tenant(&tenant)?, address })
 }
 
 /// An answer, and where the rest is.
@@ -106,13 +112,9 @@ async fn store(
     tenant: Tenant,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let (headers, address) = (request.headers().clone(), Peer::of(request.extensions()));
-    let vault = &vault;
+    let (vault, headers) = (&vault, request.headers().clone());
     let work = |caller: Caller| async move {
-        let asker = asker(caller, tenant, address)?;
-        let body = body::secret(request, vault.bytes_max()).await?;
-        let mut sent: StoreRequest = bodies::read(&body)?;
-        drop(body);
+        let (asker, mut sent) = vault.asked::<StoreRequest>(caller, tenant, request).await?;
         let value = Box::<str>::from(sent.value).into_string();
         let storing = Storing {
             id: RecordId::new(&sent.id)?,
@@ -154,13 +156,9 @@ async fn retrieve(
     tenant: Tenant,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let (headers, address) = (request.headers().clone(), Peer::of(request.extensions()));
-    let vault = &vault;
+    let (vault, headers) = (&vault, request.headers().clone());
     let work = |caller: Caller| async move {
-        let asker = asker(caller, tenant, address)?;
-        let body = body::secret(request, vault.bytes_max()).await?;
-        let mut sent: RetrieveRequest = bodies::read(&body)?;
-        drop(body);
+        let (asker, mut sent) = vault.asked::<RetrieveRequest>(caller, tenant, request).await?;
         let limit = vault::page_limit(sent.limit.unwrap_or_default())?;
         let (pattern, key) = (pattern(&sent.id)?, key(&mut sent.encryption_key)?);
         let cursor = sent.cursor.unwrap_or_default();
@@ -219,13 +217,9 @@ async fn delete(
     tenant: Tenant,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let (headers, address) = (request.headers().clone(), Peer::of(request.extensions()));
-    let vault = &vault;
+    let (vault, headers) = (&vault, request.headers().clone());
     let work = |caller: Caller| async move {
-        let asker = asker(caller, tenant, address)?;
-        let body = body::secret(request, vault.bytes_max()).await?;
-        let mut sent: DeleteRequest = bodies::read(&body)?;
-        drop(body);
+        let (asker, mut sent) = vault.asked::<DeleteRequest>(caller, tenant, request).await?;
         let (pattern, key) = (pattern(&sent.id)?, key(&mut sent.encryption_key)?);
         let cursor = mem::take(&mut sent.cursor).unwrap_or_default();
         vault.node.vault.delete(asker, pattern, key, &cursor).await
@@ -259,13 +253,9 @@ async fn rekey(
     tenant: Tenant,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let (headers, address) = (request.headers().clone(), Peer::of(request.extensions()));
-    let vault = &vault;
+    let (vault, headers) = (&vault, request.headers().clone());
     let work = |caller: Caller| async move {
-        let asker = asker(caller, tenant, address)?;
-        let body = body::secret(request, vault.bytes_max()).await?;
-        let mut sent: RekeyRequest = bodies::read(&body)?;
-        drop(body);
+        let (asker, mut sent) = vault.asked::<RekeyRequest>(caller, tenant, request).await?;
         let pattern = pattern(&sent.id)?;
         let keys = [key(&mut sent.old_encryption_key)?, key(&mut sent.new_encryption_key)?];
         let cursor = mem::take(&mut sent.cursor).unwrap_or_default();

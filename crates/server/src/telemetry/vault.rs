@@ -35,7 +35,8 @@ impl Vault {
         );
         let keys: Family<Labels, Counter> = r.add(
             "switchboard_vault_keys",
-            "Passphrases that came, by result: derived, cached (derived lately), refused (too many)",
+            "Passphrases that came, by result: derived, cached (derived lately), refused (too \
+             many)",
             Family::default(),
         );
         let one = |family: &Family<Labels, Counter>, name, value| {

@@ -12,7 +12,7 @@ use std::{
 
 use switchboard_core::{
     Code, Error, Result, Tenant,
-    vault::{ClientKey, EncryptionKey, Profile, Workspace},
+    vault::{Addressing, ClientKey, EncryptionKey, Profile, Workspace},
 };
 use tokio::{sync::Semaphore, task, time::Instant};
 
@@ -35,7 +35,7 @@ const REQUESTS_WAITING_MAX: usize = 256;
 /// Derives keys.
 pub(super) struct Keys {
     /// What addresses are made with: known to this process alone, and to no other after it.
-    addressing: blake3::Hasher,
+    addressing: Addressing,
     remember: bool,
     known: Mutex<Known>,
     /// Derivations at once.
@@ -66,7 +66,7 @@ impl Keys {
         let known = Known { cache: Cache::new(KEYS_MAX, options.key_cache), quota };
         let cores = thread::available_parallelism().map_or(1, Into::into);
         Self {
-            addressing: blake3::Hasher::new_keyed(&random),
+            addressing: Addressing::new(&random),
             remember,
             known: Mutex::new(known),
             places: Semaphore::new((cores / 2).max(1)),
@@ -106,7 +106,7 @@ impl Keys {
         key: &Arc<EncryptionKey>,
         profile: &Profile,
     ) -> Result<ClientKey> {
-        let address = self.address(tenant, key, profile);
+        let address = self.addressing.address(&tenant, profile, key);
         let cell = self.cell(tenant, address)?;
         if let Some(derived) = cell.get() {
             self.metrics.vault.cached_key();
@@ -164,15 +164,6 @@ impl Keys {
         self.workspaces().push(workspace);
         self.metrics.vault.derived_key();
         derived
-    }
-
-    fn address(&self, tenant: Tenant, key: &EncryptionKey, profile: &Profile) -> Address {
-        let mut hasher = self.addressing.clone();
-        hasher.update(&[profile.number]);
-        hasher.update(tenant.as_bytes());
-        hasher.update(&[0]);
-        hasher.update(key.expose());
-        *hasher.finalize().as_bytes()
     }
 
     /// Forgets what was not used for a while.

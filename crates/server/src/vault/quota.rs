@@ -1,7 +1,7 @@
 //! How many new passphrases a tenant may bring.
 //!
-//! Deriving is what costs, so it is what is limited; never failures, so that the limit tells nothing
-//! of a key.
+//! Deriving is what costs, so it is what is limited; never failures, so that the limit tells
+//! nothing of a key.
 
 use std::{collections::HashMap, time::Duration};
 

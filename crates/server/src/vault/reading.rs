@@ -154,7 +154,8 @@ impl Opener {
 }
 
 impl Reading {
-    /// The next records that the key opens, as they come: perhaps none of this bit. None at the end.
+    /// The next records that the key opens, as they come: perhaps none of this bit. None at the
+    /// end.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<Opened>>> {
         let Some(listed) = self.page().await? else { return Ok(None) };
         let opener = self.opener();

@@ -1,6 +1,7 @@
 //! `switchboard serve`: a node.
 
 mod sessions;
+mod vault;
 
 use std::{net::SocketAddr, path::PathBuf, process, sync::Arc, time::Duration};
 
@@ -117,6 +118,14 @@ pub(crate) struct Options {
     #[command(flatten)]
     sessions: sessions::SessionLimits,
 
+    #[command(flatten)]
+    pub(crate) vault: vault::Records,
+
+    /// Let the machine write the memory of the node to disk when it crashes, and debuggers look
+    /// into it: keys and values may be in there.
+    #[arg(long, env = "SWITCHBOARD_CORE_DUMPS")]
+    core_dumps: bool,
+
     /// Memory for the index of ingest, in MiB; beyond it look-ups go to disk.
     #[arg(long, env = "SWITCHBOARD_INGEST_MEMORY_MIB", default_value_t = 1024)]
     pub(crate) ingest_memory_mib: u32,
@@ -159,6 +168,9 @@ enum Format {
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     options.check_addresses()?;
     options.check_roles()?;
+    if !options.core_dumps {
+        keep_memory_to_itself()?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -217,6 +229,9 @@ impl Options {
         let roles = self.check_roles()?;
         let server = server.with_roles(roles, self.status_url.as_deref()).map_err(usage)?;
         let origins = self.allowed_origins.iter().cloned();
+        let server = server.with_vault(self.vault.options()).map_err(|error| {
+            Failure::usage(format!("--vault-memory-kib, --vault-passes: {error}"))
+        })?;
         Ok(server.with_origins(origins).with_metrics_per_tenant(self.metrics_per_tenant))
     }
 
@@ -260,6 +275,15 @@ impl Options {
         }
         Ok(())
     }
+}
+
+/// No core dump is written, and nobody but the administrator looks into the memory of the process.
+fn keep_memory_to_itself() -> Result<(), Failure> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, setrlimit};
+    let failed = |error| Failure::failed(format!("core dumps can't be turned off: {error}"));
+    let limit = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
+    setrlimit(Resource::Core, limit).map_err(failed)?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed)
 }
 
 /// Cancelled by the first SIGTERM or SIGINT; a second one ends the process at once.

@@ -66,13 +66,12 @@ impl Chats {
             let what = "chats are between phone numbers, and this session's client is none";
             Error::new(Code::InvalidPhone, what)
         })?;
-        let entrance =
-            |operation| Entrance::new(&gateway.node, "chat", operation, transport.as_str());
+        let entrances = &gateway.entrances[transport as usize];
         Ok(Self {
             user,
             traceparent: traceparent.to_owned(),
-            send: Requests::new(entrance("session_send")),
-            acknowledge: Requests::new(entrance("session_acknowledge")),
+            send: Requests::new(entrances.send.clone()),
+            acknowledge: Requests::new(entrances.acknowledge.clone()),
             follower: None,
             following: None,
         })

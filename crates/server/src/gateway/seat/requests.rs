@@ -13,10 +13,9 @@ use switchboard_core::{
     session::Reply,
 };
 
-use super::{Outgoing, Transport, defect};
+use super::{Outgoing, defect};
 use crate::{
     door::Entrance,
-    gateway::Gateway,
     node::{Ingesting, Node},
 };
 
@@ -37,8 +36,7 @@ struct Batch {
 }
 
 impl Requests {
-    pub(super) fn new(gateway: &Gateway, transport: Transport) -> Self {
-        let entrance = Entrance::new(&gateway.node, "ingest", "session", transport.as_str());
+    pub(super) fn new(entrance: Entrance) -> Self {
         Self { entrance, entries: Vec::new(), ids: Vec::new(), batches: VecDeque::new() }
     }
 

@@ -66,7 +66,7 @@ pub(super) async fn read(
         let query = Query::read(&uri, "after")?;
         Ok((user, chat.node.read_inbox(user, &query.cursor, query.limit).await?))
     };
-    let (user, read) = chat.inbox.pass(headers, work).await?;
+    let (user, read) = chat.entrances.inbox.pass(headers, work).await?;
     let cursor = Cursor::of_inbox(&user);
     let known = read.entries.iter();
     let entries = known.map(|it| Known::of(user.phone, it, &cursor.write(it.sequence))).collect();
@@ -105,7 +105,7 @@ async fn follow(
         future::poll_fn(|context| follower.poll_next(context)).await?;
         Ok(follower)
     };
-    let follower = chat.follow.pass(headers, work).await?;
+    let follower = chat.entrances.follow.pass(headers, work).await?;
     let draining = chat.node.draining.clone().cancelled_owned();
     let body = Body::from_stream(events(follower).take_until(draining));
     let headers = [

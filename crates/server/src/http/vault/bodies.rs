@@ -1,7 +1,7 @@
 //! What the vault says in JSON.
 //!
-//! What is refused is told by its place alone: an error that shows what stands there would show a key
-//! or a value.
+//! What is refused is told by its place alone: an error that shows what stands there would show a
+//! key or a value.
 
 use std::io::Write as _;
 
