@@ -137,7 +137,7 @@ async fn check(node: &Node, known: &[Shared]) {
 
 #[test]
 fn what_was_acknowledged_is_there_under_its_key() {
-    let mut node = Node::with(&["--log-segment-mib", "1", "--log-filter", "error"]);
+    let mut node = Node::with(&["--log-segment-mib", "1", "--checkpoint-vault-mib", "1"]);
     let known: Vec<Shared> = (0..CALLERS).map(|_| Shared::default()).collect();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let acknowledged =

@@ -216,7 +216,7 @@ fn forms(text: &[u8]) -> Vec<(String, Vec<u8>)> {
 #[track_caller]
 pub(super) fn assert_none(mut hits: Vec<Hit>) {
     let count = hits.len();
-    hits.truncate(40);
+    hits.truncate(100);
     let told: Vec<String> = hits
         .iter()
         .map(|Hit { of, what, place, around }| format!("{of}, {what}\n    {place}\n    {around}"))
