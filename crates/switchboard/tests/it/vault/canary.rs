@@ -267,20 +267,31 @@ fn nothing_is_left_in_memory() {
     let message = json!({"to": "+41790000002", "text": MESSAGE}).to_string();
     let (status, answer) = node.post("/v1/tenants/default/users/+41790000001/messages", &message);
     assert_eq!(status, 201, "{answer}");
-    over_rest(&node);
-    let runtime = Runtime::new().unwrap();
-    runtime.block_on(over_grpc(node.url()));
-    drop(runtime);
-    from_the_command_line(&node);
-    // What asks is a connection too.
-    until("all connections are closed", || node.counted("switchboard_connections") <= 1);
-
     let known = Search::new()
         .bytes("the message", MESSAGE.as_bytes().to_vec())
         .bytes("the id", ID.as_bytes().to_vec());
-    let found = known.memory(node.id());
+    let search = search(false);
+    let alone = |node: &Node| {
+        for name in ["key of REST", "wrong key"] {
+            node.retrieve(ID, &secret_key(name));
+        }
+    };
+    let grpc = |node: &Node| Runtime::new().unwrap().block_on(over_grpc(node.url()));
+    // Each looked for at once: later work might write over what the former has left.
+    let steps: [(&str, &dyn Fn(&Node)); 4] = [
+        ("REST", &over_rest),
+        ("one call each", &alone),
+        ("gRPC", &grpc),
+        ("the command line", &from_the_command_line),
+    ];
+    for (step, work) in steps {
+        work(&node);
+        // What asks is a connection too.
+        until("all connections are closed", || node.counted("switchboard_connections") <= 1);
+        assert_none(search.memory(node.id(), step));
+    }
+    let found = known.memory(node.id(), "it");
     for what in ["the message", "the id"] {
         assert!(found.iter().any(|hit| hit.of == what), "a search finds what is there: {what}");
     }
-    assert_none(search(false).memory(node.id()));
 }

@@ -89,7 +89,11 @@ impl Search {
     pub(super) fn look(&self, bytes: &[u8], place: impl Fn(usize) -> String) -> Vec<Hit> {
         let mut hits: Vec<Hit> = Vec::new();
         let mut told = 0;
-        for (at, pair) in bytes.array_windows::<2>().enumerate() {
+        let mut next = 0;
+        while let Some(pair) = bytes.get(next..next + 2) {
+            let at = next;
+            // Most of a memory is empty, and nothing that is looked for begins so.
+            next += if bytes[at..].starts_with(&[0; 256]) { 256 } else { 1 };
             let begin = usize::from(pair[0]) << 8 | usize::from(pair[1]);
             if !self.begins[begin] {
                 continue;
@@ -130,7 +134,7 @@ impl Search {
 
     /// What a process has in memory, as a core dump would have it: all mappings that can be read,
     /// as far as there is something in them.
-    pub(super) fn memory(&self, process: u32) -> Vec<Hit> {
+    pub(super) fn memory(&self, process: u32, after: &str) -> Vec<Hit> {
         const PAGE: u64 = 4_096;
         let proc = format!("/proc/{process}");
         let open = |name: &str| {
@@ -168,7 +172,8 @@ impl Search {
                 match memory.read_exact_at(&mut bytes, begin) {
                     Ok(()) => {
                         read += bytes.len();
-                        let place = |at| format!("memory at {:x} in {map}", begin + at as u64);
+                        let place =
+                            |at| format!("after {after} at {:x} in {map}", begin + at as u64);
                         hits.extend(self.look(&bytes, place));
                     }
                     // Some are gone since the maps were read.
