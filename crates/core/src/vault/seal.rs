@@ -14,7 +14,13 @@ use aws_lc_rs::{
 };
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::{RecordId, key::ClientKey, padding::padded, secret::Secret, value::Value};
+use super::{
+    RecordId,
+    key::{ClientKey, hashed},
+    padding::padded,
+    secret::Secret,
+    value::Value,
+};
 use crate::{Code, Error, Millis, Result, Tenant};
 
 /// The random part of a record, in bytes.
@@ -163,14 +169,7 @@ pub fn opens(key: &ClientKey, sealed: &Sealed) -> bool {
 /// the same commitment for as two texts of the same hash.
 fn derive(key: &ClientKey, salt: &[u8; SALT_BYTES]) -> Zeroizing<[u8; 64]> {
     let mut derived = Zeroizing::new([0; 64]);
-    let mut hasher = blake3::Hasher::new_keyed(key.expose());
-    let mut output = hasher.update(salt).finalize_xof();
-    output.fill(&mut *derived);
-    // Both hold the key. A new hasher in its place wipes what the old one used, and is many times
-    // as fast as wiping the room for what it did not.
-    output.zeroize();
-    hasher = blake3::Hasher::new();
-    zeroize::optimization_barrier(&hasher);
+    hashed(blake3::Hasher::new_keyed(key.expose()), &[salt], &mut *derived);
     derived
 }
 

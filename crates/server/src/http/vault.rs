@@ -159,6 +159,10 @@ async fn retrieve(
     let (vault, headers) = (&vault, request.headers().clone());
     let work = |caller: Caller| async move {
         let (asker, mut sent) = vault.asked::<RetrieveRequest>(caller, tenant, request).await?;
+        if sent.limit == Some(0) {
+            let what = format!("limit is 1 to {}", vault::PAGE_MAX);
+            return Err(Error::new(Code::InvalidRequest, what));
+        }
         let limit = vault::page_limit(sent.limit.unwrap_or_default())?;
         let (pattern, key) = (pattern(&sent.id)?, key(&mut sent.encryption_key)?);
         let cursor = sent.cursor.unwrap_or_default();

@@ -106,7 +106,7 @@ impl Keys {
         key: &Arc<EncryptionKey>,
         profile: &Profile,
     ) -> Result<ClientKey> {
-        let address = self.addressing.address(&tenant, profile, key)?;
+        let address = self.addressing.address(&tenant, profile, key);
         let cell = self.cell(tenant, address)?;
         if let Some(derived) = cell.get() {
             self.metrics.vault.cached_key();
