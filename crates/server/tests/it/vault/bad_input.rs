@@ -26,7 +26,7 @@ async fn bad_input_is_named_over_every_transport() {
     let (long_id, long_key) = ("x".repeat(257), CANARY.repeat(100));
     let deep = format!("{}{canary}{}", "[".repeat(128), "]".repeat(128));
     let many = format!("*{}", "x".repeat(257));
-    for caller in Caller::both(&node).await {
+    for caller in Caller::both(&node) {
         caller.store("a", &key(1), "1").await.unwrap();
         let foreign = caller.page("*", &key(1), 1, "").await.unwrap().1;
         for (id, key, text, code) in [
@@ -71,7 +71,7 @@ async fn bad_input_is_named_over_every_transport() {
         let refused = caller.store_as("a", CANARY, &canary, None, Some(1)).await.unwrap_err();
         assert_eq!(refused.code, "invalid_request", "over already");
         silent(&refused.said);
-        let nobody = Caller::new(&node, caller.over, "no%20body!").await;
+        let nobody = Caller::new(&node, caller.over, "no%20body!");
         for refused in [
             nobody.store("a", CANARY, &canary).await.unwrap_err(),
             nobody.page("a", CANARY, 0, "").await.unwrap_err(),
@@ -88,7 +88,7 @@ async fn bad_input_is_named_over_every_transport() {
 #[tokio::test]
 async fn bodies_that_are_none_are_refused_without_a_word_of_them() {
     let node = Node::start().await;
-    let rest = Caller::new(&node, Over::Rest, "a").await;
+    let rest = Caller::new(&node, Over::Rest, "a");
     let bodies = [
         "",
         "CANARY",
@@ -221,6 +221,6 @@ async fn messages_that_are_none_are_refused_without_a_word_of_them() {
         silent(&format!("{status:?}"));
         assert_eq!(status.code(), tonic::Code::InvalidArgument, "{status:?}");
     }
-    let caller = Caller::new(&node, Over::Grpc, "a").await;
+    let caller = Caller::new(&node, Over::Grpc, "a");
     assert_eq!(caller.retrieve("*", CANARY).await.unwrap(), []);
 }

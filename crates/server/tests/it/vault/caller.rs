@@ -102,7 +102,7 @@ fn refused(status: &Status) -> Refused {
 }
 
 impl Caller {
-    pub(crate) async fn new(node: &Node, over: Over, tenant: &str) -> Self {
+    pub(crate) fn new(node: &Node, over: Over, tenant: &str) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{}", node.main)).unwrap();
         let grpc = VaultServiceClient::new(endpoint.connect_lazy());
         let grpc = grpc.max_decoding_message_size(1 << 24);
@@ -110,8 +110,8 @@ impl Caller {
     }
 
     /// Both transports, each for a tenant of its own.
-    pub(crate) async fn both(node: &Node) -> [Self; 2] {
-        [Self::new(node, Over::Rest, "rest").await, Self::new(node, Over::Grpc, "grpc").await]
+    pub(crate) fn both(node: &Node) -> [Self; 2] {
+        [Self::new(node, Over::Rest, "rest"), Self::new(node, Over::Grpc, "grpc")]
     }
 
     /// The same over the other transport.

@@ -48,7 +48,7 @@ async fn texts_come_back_byte_for_byte_whatever_carries_them() {
         format!("[{}1]", "0.5,".repeat(10_000)),
     ];
     let texts: Vec<&str> = TEXTS.iter().copied().chain(deep.iter().map(String::as_str)).collect();
-    for caller in Caller::both(&node).await {
+    for caller in Caller::both(&node) {
         for (number, text) in texts.iter().enumerate() {
             caller.store(&format!("r{number:02}"), &key(1), text).await.unwrap();
         }
@@ -65,7 +65,7 @@ async fn texts_come_back_byte_for_byte_whatever_carries_them() {
 #[tokio::test]
 async fn what_stands_around_a_value_is_kept_where_it_is_part_of_the_text() {
     let node = Node::start().await;
-    let grpc = Caller::new(&node, Over::Grpc, "a").await;
+    let grpc = Caller::new(&node, Over::Grpc, "a");
     let text = " \t\r\n[1]\n ";
     grpc.store("a", &key(1), text).await.unwrap();
     assert_eq!(grpc.text("a", &key(1)).await.as_deref(), Some(text));
@@ -110,7 +110,7 @@ fn any_text_comes_back_byte_for_byte() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (node, rest) = runtime.block_on(async {
         let node = Node::start().await;
-        let rest = Caller::new(&node, Over::Rest, "a").await;
+        let rest = Caller::new(&node, Over::Rest, "a");
         (node, rest)
     });
     let mut runner = TestRunner::new(Config { cases: 300, ..Config::default() });

@@ -8,7 +8,7 @@ use crate::node::{Node, until};
 #[tokio::test]
 async fn a_wrong_key_is_answered_as_an_id_that_is_not_there() {
     let node = Node::with_vault(cheap()).await;
-    for caller in Caller::both(&node).await {
+    for caller in Caller::both(&node) {
         for number in 0..3 {
             caller.store(&format!("a{number}"), "the right one", "1").await.unwrap();
         }
@@ -62,7 +62,7 @@ async fn keys_are_taken_whole_and_byte_for_byte() {
         (key(1), key(1) + " "),
         (key(1), key(1).replacen("swvk1_", "SWVK1_", 1)),
     ];
-    for caller in Caller::both(&node).await {
+    for caller in Caller::both(&node) {
         for (one, other) in &pairs {
             for (right, wrong) in [(one, other), (other, one)] {
                 caller.store("a", right, "1").await.unwrap();
@@ -77,7 +77,7 @@ async fn keys_are_taken_whole_and_byte_for_byte() {
 #[tokio::test]
 async fn a_thousand_wrong_keys_open_nothing_and_are_all_answered() {
     let node = Node::start().await;
-    for caller in Caller::both(&node).await {
+    for caller in Caller::both(&node) {
         for (number, text) in (0..).zip(["5", "0", "\"\"", "null"]) {
             caller.store(&format!("a{number}"), &key(0), text).await.unwrap();
         }
@@ -93,7 +93,7 @@ async fn a_thousand_wrong_keys_open_nothing_and_are_all_answered() {
 #[tokio::test]
 async fn a_record_of_another_key_is_stored_over_and_that_is_told() {
     let node = Node::start().await;
-    for caller in Caller::both(&node).await {
+    for caller in Caller::both(&node) {
         let before = counted(&node, REPLACED).await;
         caller.store("a", &key(1), "1").await.unwrap();
         let over = caller.store("a", &key(2), "2").await.unwrap();
@@ -113,8 +113,8 @@ async fn where_records_keep_their_key_nobody_takes_them() {
     for same_key in [vec!["rest".to_owned(), "grpc".to_owned()], vec!["*".to_owned()]] {
         let all = same_key.len() == 1;
         let node = Node::with_vault(VaultOptions { same_key, ..cheap() }).await;
-        let other = Caller::new(&node, Over::Rest, "other").await;
-        for caller in Caller::both(&node).await {
+        let other = Caller::new(&node, Over::Rest, "other");
+        for caller in Caller::both(&node) {
             caller.store("a", &key(1), "1").await.unwrap();
             let before = caller.retrieve("a", &key(1)).await.unwrap();
             for version in [None, Some(before[0].version)] {
@@ -140,7 +140,7 @@ async fn where_records_keep_their_key_nobody_takes_them() {
 #[tokio::test]
 async fn what_the_key_opens_is_changed_and_nothing_else() {
     let node = Node::start().await;
-    for caller in Caller::both(&node).await {
+    for caller in Caller::both(&node) {
         for number in 0..12 {
             let id = format!("a{number:02}");
             caller.store(&id, &key(number % 3), &number.to_string()).await.unwrap();

@@ -14,7 +14,7 @@ async fn new_passphrases_are_limited_and_nothing_else_is() {
         ..Default::default()
     };
     let node = Node::with_vault(options).await;
-    for caller in Caller::both(&node).await {
+    for caller in Caller::both(&node) {
         for passphrase in ["one", "two", "three"] {
             caller.store(passphrase, passphrase, "1").await.unwrap();
         }
@@ -38,7 +38,7 @@ async fn new_passphrases_are_limited_and_nothing_else_is() {
         }
         caller.store("a", &key(1), "1").await.unwrap();
         // Whose limit is reached is no other's matter.
-        let other = Caller::new(&node, caller.over, &format!("{}2", caller.tenant)).await;
+        let other = Caller::new(&node, caller.over, &format!("{}2", caller.tenant));
         other.store("a", "four", "1").await.unwrap();
     }
     let refused = "switchboard_vault_keys_total{result=\"refused\"}";
@@ -51,7 +51,7 @@ async fn a_value_has_up_to_a_mebibyte() {
     let node = Node::start().await;
     // As long as it may be, and each byte of it escaped as long as it can.
     let (id, key) = ("\u{e9}".repeat(128), "\u{1}".repeat(1_024));
-    for caller in Caller::both(&node).await {
+    for caller in Caller::both(&node) {
         let text = |len: usize| format!("\"{}\"", "x".repeat(len - 2));
         caller.store(&id, &key, &text(MAX)).await.unwrap();
         for reader in [caller.clone(), caller.other()] {
@@ -64,7 +64,7 @@ async fn a_value_has_up_to_a_mebibyte() {
         assert_eq!(refused.code, "too_large", "the body");
         assert!(caller.text(&id, &key).await.as_deref() == Some(&*text(MAX)), "as it was");
     }
-    let grpc = Caller::new(&node, Over::Grpc, "grpc").await;
+    let grpc = Caller::new(&node, Over::Grpc, "grpc");
     for (len, taken) in [(MAX, true), (MAX + 1, false)] {
         let content = Content::Bytes(String::new(), vec![0xff; len]);
         let stored = grpc.put("b", &key, content, None, None).await;
@@ -81,7 +81,7 @@ async fn a_value_has_up_to_a_mebibyte() {
 #[tokio::test]
 async fn pages_are_bounded_in_records_and_in_bytes() {
     let node = Node::start().await;
-    let [rest, _] = Caller::both(&node).await;
+    let [rest, _] = Caller::both(&node);
     let text = format!("\"{}\"", "x".repeat(1024 * 1024 - 2));
     for number in 0..10 {
         rest.store(&format!("long{number}"), &key(1), &text).await.unwrap();

@@ -14,7 +14,7 @@ fn ids(records: &[Record]) -> Vec<&str> {
 #[tokio::test]
 async fn what_is_stored_is_retrieved_and_stored_over() {
     let node = Node::start().await;
-    for caller in Caller::both(&node).await {
+    for caller in Caller::both(&node) {
         let first = caller.store("config", &key(1), r#"{"pi": 3.10}"#).await.unwrap();
         assert!(first.new && !first.replaced_key);
         let again = caller.store("config", &key(1), "[2]").await.unwrap();
@@ -43,7 +43,7 @@ async fn what_is_stored_is_retrieved_and_stored_over() {
 #[tokio::test]
 async fn bytes_come_back_as_bytes() {
     let node = Node::start().await;
-    let grpc = Caller::new(&node, Over::Grpc, "a").await;
+    let grpc = Caller::new(&node, Over::Grpc, "a");
     let all: Vec<u8> = (0..=255).collect();
     for (id, content_type, told, data) in [
         ("all", "image/png", "image/png", all.as_slice()),
@@ -69,7 +69,7 @@ async fn bytes_come_back_as_bytes() {
 #[tokio::test]
 async fn pages_have_every_record_once_and_a_full_last_one_ends() {
     let node = Node::start().await;
-    for caller in Caller::both(&node).await {
+    for caller in Caller::both(&node) {
         let mut expected = Vec::new();
         for number in 0..25 {
             let id = format!("r{:02}", number * 7 % 25);
@@ -108,7 +108,7 @@ async fn pages_have_every_record_once_and_a_full_last_one_ends() {
 #[tokio::test]
 async fn a_cursor_of_one_transport_is_one_of_the_other() {
     let node = Node::start().await;
-    let [rest, _] = Caller::both(&node).await;
+    let [rest, _] = Caller::both(&node);
     let grpc = rest.other();
     for number in 0..9 {
         rest.store(&format!("r{number}"), &key(1), "1").await.unwrap();
@@ -157,7 +157,7 @@ async fn the_star_alone_is_special_and_the_whole_id_must_match() {
         "\"a\"",
         "+a",
     ];
-    for caller in Caller::both(&node).await {
+    for caller in Caller::both(&node) {
         for id in stored {
             caller.store(id, &key(1), "1").await.unwrap();
         }
@@ -206,7 +206,7 @@ async fn the_star_alone_is_special_and_the_whole_id_must_match() {
 #[tokio::test]
 async fn a_store_happens_over_the_version_that_it_expects() {
     let node = Node::start().await;
-    for caller in Caller::both(&node).await {
+    for caller in Caller::both(&node) {
         let store = async |text: &str, version: Option<u64>| {
             caller.store_as("a", &key(1), text, version, None).await
         };
@@ -226,7 +226,7 @@ async fn a_store_happens_over_the_version_that_it_expects() {
 #[tokio::test]
 async fn of_many_stores_over_one_version_one_wins() {
     let node = Node::start().await;
-    for caller in Caller::both(&node).await {
+    for caller in Caller::both(&node) {
         let mut version = 0;
         for round in 0..5 {
             let mut callers = JoinSet::new();
@@ -253,7 +253,7 @@ async fn of_many_stores_over_one_version_one_wins() {
 #[tokio::test]
 async fn a_version_never_comes_again() {
     let node = Node::start().await;
-    for caller in Caller::both(&node).await {
+    for caller in Caller::both(&node) {
         let mut greatest = 0;
         for round in 0..4_u32 {
             let stored = caller.store_as("a", &key(1), "1", Some(0), None).await.unwrap();
@@ -274,7 +274,7 @@ async fn a_version_never_comes_again() {
 #[tokio::test]
 async fn what_has_expired_is_gone_for_every_call() {
     let node = Node::start().await;
-    for caller in Caller::both(&node).await {
+    for caller in Caller::both(&node) {
         let store =
             async |id: &str, at: Option<i64>| caller.store_as(id, &key(1), "1", None, at).await;
         for past in [node.world.time() - 1, node.world.time(), 0, -1, i64::MIN] {
@@ -309,7 +309,7 @@ async fn what_has_expired_is_gone_for_every_call() {
 #[tokio::test]
 async fn tenants_are_apart() {
     let node = Node::start().await;
-    let [rest, grpc] = Caller::both(&node).await;
+    let [rest, grpc] = Caller::both(&node);
     rest.store("a", &key(1), "1").await.unwrap();
     assert_eq!(grpc.retrieve("*", &key(1)).await.unwrap(), []);
     assert_eq!(grpc.delete("*", &key(1)).await.unwrap(), 0);

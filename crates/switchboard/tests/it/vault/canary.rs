@@ -260,6 +260,9 @@ fn nothing_is_kept_on_disk_or_told_to_anybody() {
     assert_none(search.look(&traces, |at| format!("traces at {at}")));
 }
 
+/// Something that is done with a node.
+type Step<'a> = &'a dyn Fn(&Node);
+
 #[test]
 fn nothing_is_left_in_memory() {
     // Otherwise only the administrator may look.
@@ -278,7 +281,7 @@ fn nothing_is_left_in_memory() {
     };
     let grpc = |node: &Node| Runtime::new().unwrap().block_on(over_grpc(node.url()));
     // Each looked for at once: later work might write over what the former has left.
-    let steps: [(&str, &dyn Fn(&Node)); 4] = [
+    let steps: [(&str, Step<'_>); 4] = [
         ("REST", &over_rest),
         ("one call each", &alone),
         ("gRPC", &grpc),

@@ -9,6 +9,9 @@ use crate::node::{Node, until};
 
 const DAMAGED_ID: &str = "record-of-which-a-byte-is-turned";
 
+/// One that seems to have expired since.
+const EXPIRED_ID: &str = "record-of-which-the-end-is-turned";
+
 /// The places of some bytes in others.
 fn places(bytes: &[u8], wanted: &[u8]) -> Vec<usize> {
     let found = bytes.windows(wanted.len()).enumerate().filter(|(_, at)| *at == wanted);
@@ -28,7 +31,12 @@ fn a_record_that_is_damaged_is_left_out_and_its_neighbours_are_not() {
         "id": DAMAGED_ID, "encryption_key": key(1), "value": value, "expires_at": expires_at,
     });
     assert_eq!(node.vault("store", &body).0, 201);
-    assert_eq!(node.retrieve("record-*", &key(1)).len(), 4);
+    let other = expires_at - 1;
+    let body = json!({
+        "id": EXPIRED_ID, "encryption_key": key(1), "value": value, "expires_at": other,
+    });
+    assert_eq!(node.vault("store", &body).0, 201);
+    assert_eq!(node.retrieve("record-*", &key(1)).len(), 5);
     assert_eq!(node.stop(), 0);
 
     let path = node.data().join("vault/engine.redb");
@@ -40,6 +48,12 @@ fn a_record_that_is_damaged_is_left_out_and_its_neighbours_are_not() {
         found.into_iter().map(|at| at + 8).filter(|&at| bytes[at..].starts_with(&[1, 1])).collect();
     assert_eq!(sealed.len(), 1, "the record is there once");
     bytes[sealed[0] + 66 + 100] ^= 0x10;
+    // A time long gone. In the list of what expires it stands with its place behind it.
+    let found = places(&bytes, &other.to_be_bytes());
+    let ends: Vec<usize> =
+        found.into_iter().filter(|&at| bytes[at + 8..].starts_with(&[1, 1])).collect();
+    assert_eq!(ends.len(), 1);
+    bytes[ends[0]] ^= 0x80;
     fs::write(&path, bytes).unwrap();
 
     node.start_again();
@@ -49,14 +63,16 @@ fn a_record_that_is_damaged_is_left_out_and_its_neighbours_are_not() {
     let ids: Vec<&str> = found.iter().map(|(id, _)| id.as_str()).collect();
     assert_eq!(ids, ["record-1", "record-2", "record-z"]);
     assert!(found.iter().all(|(_, it)| *it == json!(value)));
-    assert_eq!(node.retrieve(DAMAGED_ID, &key(1)), [], "nor under its id");
+    for id in [DAMAGED_ID, EXPIRED_ID] {
+        assert_eq!(node.retrieve(id, &key(1)), [], "nor under its id");
+    }
     // Who has another key is told no more.
     assert_eq!(node.retrieve("*", &key(2)), []);
-    until("it is counted", || node.counted(DAMAGED) == damaged + 3);
+    until("it is counted", || node.counted(DAMAGED) == damaged + 6);
     assert_eq!(node.counted(WRONG_KEY), wrong_key + 3, "damaged is not mixed up with a wrong key");
     let log = node.log();
     let told = log.lines().filter(|line| line.contains("ERROR") && line.contains("damaged"));
-    assert_eq!(told.count(), 3, "{log}");
+    assert_eq!(told.count(), 4, "each request tells once: {log}");
 
     // It is not changed, and does not change others.
     for (call, what) in [("delete", "deleted"), ("rekey", "rekeyed")] {
@@ -78,4 +94,9 @@ fn a_record_that_is_damaged_is_left_out_and_its_neighbours_are_not() {
     assert_eq!(again(&key(1)), (200, true));
     assert_eq!(node.retrieve(DAMAGED_ID, &key(1)), [(DAMAGED_ID.to_owned(), json!(1))]);
     assert_eq!(node.retrieve("*", &key(1)).len(), 4);
+    // Of whom what is left says that it was another's, that is told too.
+    let body = json!({"id": EXPIRED_ID, "encryption_key": key(2), "value": 2});
+    let (status, answer) = node.vault("store", &body);
+    assert!(status == 200 && answer.contains("\"replaced_key\":true"), "{answer}");
+    assert_eq!(node.retrieve("*", &key(2)), [(EXPIRED_ID.to_owned(), json!(2))]);
 }

@@ -207,8 +207,8 @@ fn forms(text: &[u8]) -> Vec<(String, Vec<u8>)> {
         // What stands before and behind is not known: only the characters that are all of the text.
         let padded = [&vec![0; before], text].concat();
         let (from, to) = (usize::from(0 < before) * 4, padded.len() / 3 * 4);
-        let base64 = Base64::encode_string(&padded)[from..to].as_bytes().to_vec();
-        let base64url = Base64Url::encode_string(&padded)[from..to].as_bytes().to_vec();
+        let base64 = Base64::encode_string(&padded).as_bytes()[from..to].to_vec();
+        let base64url = Base64Url::encode_string(&padded).as_bytes()[from..to].to_vec();
         if base64 != base64url {
             forms.push((format!("in base64url, {before} behind"), base64url));
         }
@@ -234,14 +234,15 @@ fn a_text_is_found_in_every_form() {
     let text = canary("a test");
     let search = Search::new().text("it", &text);
     let base64 = |text: &str| Base64::encode_string(text.as_bytes());
+    let each = |write: fn(u8) -> String| text.bytes().map(write).collect::<Vec<_>>().concat();
     for written in [
         text.clone(),
         text[16..32].to_owned(),
         base64(&text),
         base64(&format!("x{text}")),
         base64(&format!("xy{text}yz")),
-        text.bytes().map(|byte| format!("{byte:02x}")).collect(),
-        text.bytes().map(|byte| format!("\\u{byte:04X}")).collect(),
+        each(|byte| format!("{byte:02x}")),
+        each(|byte| format!("\\u{byte:04X}")),
         text.chars().flat_map(|it| [it, '\0']).collect(),
         format!("{:?}", text.as_bytes()),
     ] {
