@@ -118,6 +118,7 @@ async fn bodies_that_are_none_are_refused_without_a_word_of_them() {
         r#"{"id":"a","encryption_key":"CANARY","bytes":"CANARY","content_type":"CANARY"}"#,
         r#"{"id":"a","encryption_key":"CANARY","limit":"CANARY"}"#,
         r#"{"id":"a","encryption_key":"CANARY","limit":-1}"#,
+        r#"{"id":"a","encryption_key":"CANARY","limit":0}"#,
         r#"{"id":"a","encryption_key":"CANARY","cursor":{"CANARY":1}}"#,
         r#"{"id":"a","old_encryption_key":"CANARY","new_encryption_key":["CANARY"]}"#,
         r#"{"id":"a","old_encryption_key":"CANARY"}"#,

@@ -217,7 +217,8 @@ impl Caller {
         }
     }
 
-    /// A page, and the cursor behind it: over REST that of the header, over gRPC of the last record.
+    /// A page, 0 for one without a limit, and the cursor behind it: over REST that of the header,
+    /// over gRPC of the last record.
     pub(crate) async fn page(
         &self,
         id: &str,
@@ -228,7 +229,10 @@ impl Caller {
         if self.over == Over::Grpc {
             return self.streamed(id, key, limit, cursor).await;
         }
-        let mut body = json!({"id": id, "encryption_key": key, "limit": limit});
+        let mut body = json!({"id": id, "encryption_key": key});
+        if 0 < limit {
+            body["limit"] = limit.into();
+        }
         if !cursor.is_empty() {
             body["cursor"] = cursor.into();
         }
