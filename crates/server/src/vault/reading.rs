@@ -6,7 +6,7 @@ use switchboard_core::{
     Millis, Result,
     vault::{
         Change, Context, Cursor, EncryptionKey, Expected, Found, Listed, Opening, Outcome, Page,
-        Pattern, Place, Range, Record, RecordId, Then, Value, open,
+        Pattern, Place, Range, Record, RecordId, Then, Value, open, opens,
     },
 };
 use tokio::task;
@@ -281,17 +281,17 @@ impl Reading {
 
     /// A record that is whole and that the key opens.
     fn own<'a>(&mut self, found: &'a Found) -> Option<&'a Record> {
-        match (found, &self.derived) {
-            (Found::Whole(record), Some(derived)) if derived.opens(record) => Some(record),
-            (Found::Whole(_), _) => {
-                self.left_out.wrong_key += 1;
-                None
-            }
-            (Found::Damaged(_), _) => {
-                self.left_out.damaged += 1;
-                None
-            }
+        let Found::Whole(record) = found else {
+            self.left_out.damaged += 1;
+            return None;
+        };
+        match self.derived.as_ref().and_then(|derived| derived.of(record)) {
+            Some(key) if opens(key, &record.sealed) => return Some(record),
+            Some(_) => self.left_out.wrong_key += 1,
+            // As where it is opened.
+            None => self.left_out.damaged += 1,
         }
+        None
     }
 }
 

@@ -124,6 +124,12 @@ async fn over_grpc(url: String) {
     ] {
         client.store(id, &value, &key, StoreOptions::default()).await.unwrap();
     }
+    let no_json = VaultValue::json(format!("\"{text}\" {text}"));
+    let refused = client.store("grpc-4", &no_json, &key, StoreOptions::default()).await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code(), "invalid_value");
+    let told = format!("{refused:?} {refused}");
+    assert_none(search(true).look(told.as_bytes(), |at| format!("an error at {at}")));
     assert_eq!(client.retrieve_all("*", &key).await.unwrap().len(), 3);
     assert_eq!(client.retrieve_all("*", &wrong).await.unwrap().len(), 0);
     assert_eq!(client.rekey("*", &key, &new).await.unwrap(), 3);

@@ -148,7 +148,8 @@ fn no_key_is_in_the_arguments_of_a_program() {
         let refused = run(vault.node.command(&arguments).arg(key(1)));
         assert_eq!(refused.status.code(), Some(2), "no option takes one");
     }
-    let mut child = vault.command("one", &["store", "a"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut command = vault.command("one", &["store", "a"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let path = format!("/proc/{}/cmdline", child.id());
     let mut told = Vec::new();
     until("the program runs", || {
