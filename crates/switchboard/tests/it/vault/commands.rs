@@ -79,6 +79,13 @@ fn values_come_from_an_argument_a_file_or_standard_input() {
     check(&vault.run("one", &["retrieve", "a", "--value-only"]), 0, "[\n1e400 ]\n", "");
     check(&vault.run("one", &["retrieve", "a"]), 0, "a\t[ 1e400 ]\n", "");
 
+    // As long as it may be.
+    let longest = format!("\"{}\"", "x".repeat(1024 * 1024 - 2));
+    fs::write(&file, &longest).unwrap();
+    check(&vault.run("one", &["store", "z", "--file", &file]), 0, "z version 1 (new)\n", "");
+    let found = vault.run("one", &["retrieve", "z", "--value-only"]);
+    assert!(found.stdout.strip_suffix(b"\n") == Some(longest.as_bytes()));
+
     for arguments in [&["store", "b"][..], &["store", "b", "-"]] {
         assert_eq!(vault.feed("one", arguments, b"-0\n").status.code(), Some(0));
         check(&vault.run("one", &["retrieve", "b"]), 0, "b\t-0\n", "");

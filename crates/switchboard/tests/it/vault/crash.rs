@@ -1,5 +1,5 @@
-//! `kill -9` in a loop under stores, deletes and new keys: what was acknowledged is there, under its
-//! key, and nothing is damaged.
+//! `kill -9` in a loop under stores, deletes and new keys: what was acknowledged is there, under
+//! its key, and nothing is damaged.
 
 use std::{
     collections::BTreeMap,
