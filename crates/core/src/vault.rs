@@ -76,6 +76,11 @@ impl Found {
             Self::Whole(record) | Self::Damaged(record) => record,
         }
     }
+
+    /// Whether its time is up. Of a damaged one nobody knows that: it is to be told of.
+    pub fn has_expired(&self, now: Millis) -> bool {
+        matches!(self, Self::Whole(record) if record.has_expired(now))
+    }
 }
 
 /// The place of one id.

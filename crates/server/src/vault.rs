@@ -209,7 +209,7 @@ impl Vault {
     /// What is at a place, unless its time is up.
     fn there<'a>(&self, found: Option<&'a Found>) -> Option<&'a Record> {
         let now = self.clock.now();
-        found.map(Found::record).filter(|record| !record.has_expired(now))
+        found.filter(|found| !found.has_expired(now)).map(Found::record)
     }
 
     /// Tells of records that were left out, once for a request.

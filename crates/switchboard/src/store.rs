@@ -12,6 +12,10 @@ const MIB: usize = 1024 * 1024;
 /// The longest file of chat's log, in bytes.
 const CHAT_SEGMENT_MAX: usize = 32 * MIB;
 
+/// The shortest and the longest file of the vault's log, in bytes: more than twice the longest
+/// record, and what it has by itself.
+const VAULT_SEGMENT: (usize, usize) = (3 * MIB, 32 * MIB);
+
 /// Opens the store that the options name.
 ///
 /// # Errors
@@ -32,15 +36,17 @@ pub(crate) async fn open(
     let mut entropy = [0; 8];
     getrandom::fill(&mut entropy)
         .map_err(|error| Failure::failed(format!("the machine gives no random number: {error}")))?;
+    let segment_bytes = options.log_segment_mib as usize * MIB;
     let options = switchboard_embedded::Options {
-        segment_bytes: options.log_segment_mib as usize * MIB,
+        segment_bytes,
         ingest_memory_bytes: options.ingest_memory_mib as usize * MIB,
         flush_keys: options.checkpoint_keys.max(1) as usize,
         // As large as the log's, up to what it has by itself.
-        chat_segment_bytes: (options.log_segment_mib as usize * MIB).min(CHAT_SEGMENT_MAX),
+        chat_segment_bytes: segment_bytes.min(CHAT_SEGMENT_MAX),
         chat_memory_bytes: options.chat_memory_mib as usize * MIB / 2,
         chat_cache_bytes: options.chat_memory_mib as usize * MIB / 2,
         chat_flush_entries: options.checkpoint_messages.max(1) as usize,
+        vault_segment_bytes: segment_bytes.clamp(VAULT_SEGMENT.0, VAULT_SEGMENT.1),
         vault_flush_bytes: options.vault.checkpoint_vault_mib as usize * MIB,
         entropy: u64::from_le_bytes(entropy),
         ..switchboard_embedded::Options::default()

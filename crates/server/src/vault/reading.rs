@@ -6,7 +6,7 @@ use switchboard_core::{
     Millis, Result,
     vault::{
         Change, Context, Cursor, EncryptionKey, Expected, Found, Listed, Opening, Outcome, Page,
-        Pattern, Place, Range, Record, RecordId, Then, Value, open,
+        Pattern, Place, Range, Record, RecordId, Then, Value, open, opens,
     },
 };
 use tokio::task;
@@ -219,11 +219,11 @@ impl Reading {
         self.ended = next.is_none();
         self.after = next;
         let now = self.vault.clock.now();
-        listed.retain(|it| self.pattern.matches(&it.id) && !it.found.record().has_expired(now));
+        listed.retain(|it| self.pattern.matches(&it.id) && !it.found.has_expired(now));
         Ok(Some(listed))
     }
 
-    /// Changes what the key opens, up to a bound.
+    /// Changes what the key opens, up to a bound. Where there is no change, the record is damaged.
     async fn change(
         mut self,
         change: impl Fn(&RecordId, &Record) -> Result<Option<Change>>,
@@ -232,10 +232,10 @@ impl Reading {
         while let Some(listed) = self.page().await? {
             let mut changes = Vec::new();
             for Listed { id, found } in &listed {
-                if let Some(record) = self.own(found)
-                    && let Some(change) = change(id, record)?
-                {
-                    changes.push(change);
+                let Some(record) = self.own(found) else { continue };
+                match change(id, record)? {
+                    Some(change) => changes.push(change),
+                    None => self.left_out.damaged += 1,
                 }
             }
             let ids: Vec<_> = changes.iter().map(|change| change.id.clone()).collect();
@@ -264,11 +264,14 @@ impl Reading {
         for _ in 0..TRIES {
             let place = self.vault.records.get(self.asker.tenant, id).await?;
             let Some(found) = place.found else { return Ok(false) };
-            if found.record().has_expired(self.vault.clock.now()) {
+            if found.has_expired(self.vault.clock.now()) {
                 return Ok(false);
             }
             let Some(record) = self.own(&found) else { return Ok(false) };
-            let Some(change) = change(id, record)? else { return Ok(false) };
+            let Some(change) = change(id, record)? else {
+                self.left_out.damaged += 1;
+                return Ok(false);
+            };
             if self.vault.records.change(vec![change]).await? == [Outcome::Done] {
                 return Ok(true);
             }
@@ -278,17 +281,17 @@ impl Reading {
 
     /// A record that is whole and that the key opens.
     fn own<'a>(&mut self, found: &'a Found) -> Option<&'a Record> {
-        match (found, &self.derived) {
-            (Found::Whole(record), Some(derived)) if derived.opens(record) => Some(record),
-            (Found::Whole(_), _) => {
-                self.left_out.wrong_key += 1;
-                None
-            }
-            (Found::Damaged(_), _) => {
-                self.left_out.damaged += 1;
-                None
-            }
+        let Found::Whole(record) = found else {
+            self.left_out.damaged += 1;
+            return None;
+        };
+        match self.derived.as_ref().and_then(|derived| derived.of(record)) {
+            Some(key) if opens(key, &record.sealed) => return Some(record),
+            Some(_) => self.left_out.wrong_key += 1,
+            // As where it is opened.
+            None => self.left_out.damaged += 1,
         }
+        None
     }
 }
 

@@ -66,12 +66,13 @@ async fn errors_carry_their_code() {
 async fn what_is_no_message_is_refused_by_name() {
     let node = Node::start().await;
     // A tenant that is not UTF-8: field 1, one byte, 0xff.
-    let answer = raw_call(&node, &[0x0a, 0x01, 0xff]).await;
+    let call = "switchboard.v1.IngestService/Ingest";
+    let answer = raw_call(&node, call, &[0x0a, 0x01, 0xff]).await;
     check(&answer, Code::InvalidArgument, "invalid_request");
 }
 
-/// A call whose message is these bytes.
-async fn raw_call(node: &Node, message: &[u8]) -> Status {
+/// What comes of a call whose message is these bytes.
+pub(crate) async fn raw_call(node: &Node, call: &str, message: &[u8]) -> Status {
     use http_body_util::{BodyExt as _, Full};
     let mut frame = vec![0];
     frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
@@ -84,12 +85,11 @@ async fn raw_call(node: &Node, message: &[u8]) -> Status {
             .unwrap();
     let mut driving = tokio::task::JoinSet::new();
     driving.spawn(connection);
-    let request =
-        http::Request::post(format!("http://{}/switchboard.v1.IngestService/Ingest", node.main))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(Full::new(bytes::Bytes::from(frame)))
-            .unwrap();
+    let request = http::Request::post(format!("http://{}/{call}", node.main))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(Full::new(bytes::Bytes::from(frame)))
+        .unwrap();
     let answer = sender.send_request(request).await.unwrap();
     let (head, body) = answer.into_parts();
     let collected = body.collect().await.unwrap();

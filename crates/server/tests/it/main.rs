@@ -12,3 +12,4 @@ mod presence;
 mod rest;
 mod sessions;
 mod stream;
+mod vault;

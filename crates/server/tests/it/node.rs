@@ -20,7 +20,9 @@ use switchboard_core::{
     time::Clock,
 };
 use switchboard_proto::v1::ingest_service_client::IngestServiceClient;
-use switchboard_server::{Limits, Listeners, Ports, Server, Stopped, telemetry::Metrics};
+use switchboard_server::{
+    Limits, Listeners, Ports, Server, Stopped, VaultOptions, telemetry::Metrics,
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -177,6 +179,14 @@ impl Node {
     }
 
     pub(crate) async fn on(world: Arc<World>, limits: Limits) -> Self {
+        Self::serving(world, limits, VaultOptions::default()).await
+    }
+
+    pub(crate) async fn with_vault(options: VaultOptions) -> Self {
+        Self::serving(Arc::new(World::default()), Limits::default(), options).await
+    }
+
+    async fn serving(world: Arc<World>, limits: Limits, vault: VaultOptions) -> Self {
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         let listeners = Listeners::bind(free, free, free).await.unwrap();
         let addresses = listeners.addresses();
@@ -189,6 +199,7 @@ impl Node {
             clock: Arc::clone(&world) as _,
         };
         let server = Server::new(ports, Metrics::new(), limits, listeners);
+        let server = server.with_vault(vault).unwrap();
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
         running.spawn(server.run(stop.clone(), DEADLINE));

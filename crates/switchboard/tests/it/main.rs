@@ -10,3 +10,4 @@ mod ingest;
 mod node;
 mod presence;
 mod start;
+mod vault;

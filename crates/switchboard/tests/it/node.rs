@@ -2,10 +2,10 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Output},
     thread,
     time::{Duration, Instant},
 };
@@ -23,6 +23,8 @@ pub(crate) struct Node {
     pub(crate) tcp: String,
     pub(crate) admin: String,
     options: Vec<String>,
+    /// Whether an error in the log is what the test is about.
+    errs: bool,
 }
 
 /// Any free port.
@@ -51,7 +53,7 @@ impl Node {
         let folder = TempDir::new().unwrap();
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         let (child, [main, tcp, admin]) = spawn(folder.path(), [FREE; 3], &options);
-        Self { folder, child, main, tcp, admin, options }
+        Self { folder, child, main, tcp, admin, options, errs: false }
     }
 
     /// A node whose data is on a file system of this many MiB, which only it sees.
@@ -65,7 +67,7 @@ impl Node {
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", &script, env!("CARGO_BIN_EXE_switchboard")]);
         let (child, [main, tcp, admin]) = serve(command, folder.path(), [FREE; 3], &options);
-        Self { folder, child, main, tcp, admin, options }
+        Self { folder, child, main, tcp, admin, options, errs: false }
     }
 
     /// A path in the node's data directory, as the node sees it.
@@ -87,8 +89,19 @@ impl Node {
         self.folder.path().join("data")
     }
 
-    fn log(&self) -> String {
+    /// All that the node has written to standard error.
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// All that the node has written to standard output since it was started.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(self.folder.path().join("said")).unwrap_or_default()
+    }
+
+    /// From now on an error in the log is no failure of the test.
+    pub(crate) fn may_err(&mut self) {
+        self.errs = true;
     }
 
     /// Kills the node as a crash would, and waits until it is gone.
@@ -179,7 +192,7 @@ impl Drop for Node {
             let _ = writeln!(std::io::stderr(), "--- log\n{log}");
             return;
         }
-        assert!(!log.contains("ERROR"), "the log has an error:\n{log}");
+        assert!(self.errs || !log.contains("ERROR"), "the log has an error:\n{log}");
     }
 }
 
@@ -192,18 +205,23 @@ fn spawn(folder: &Path, listen: [&str; 3], options: &[String]) -> Started {
 
 fn serve(mut command: Command, folder: &Path, listen: [&str; 3], options: &[String]) -> Started {
     let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
+    let said = folder.join("said");
     let [main, tcp, admin] = listen;
     let mut child = command
         .args(["serve", "--listen", main, "--tcp-listen", tcp, "--admin-listen", admin])
         .arg("--data-dir")
         .arg(folder.join("data"))
         .args(options)
-        .stdout(Stdio::piped())
+        .stdout(fs::File::create(&said).unwrap())
         .stderr(log)
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    until("the node says where it listens", || {
+        let ended = child.try_wait().unwrap().is_some();
+        line = fs::read_to_string(&said).unwrap();
+        ended || line.contains('\n')
+    });
     let told = fs::read_to_string(folder.join("log")).unwrap_or_default();
     let addresses = ["main=", "tcp=", "admin="].map(|name| {
         let address = line.split_whitespace().find_map(|word| word.strip_prefix(name));
