@@ -270,9 +270,9 @@ fn internal(what: &'static str, error: &impl fmt::Display) -> Error {
 
 /// The first 30 bits of BLAKE3, five a character.
 fn checksum(text: &[u8]) -> [u8; CHECKSUM_CHARS] {
-    let hash = blake3::hash(text);
-    let [a, b, c, d, ..] = *hash.as_bytes();
-    let mut bits = u32::from_be_bytes([a, b, c, d]) >> 2;
+    let mut hash = [0; 4];
+    hashed(blake3::Hasher::new(), &[text], &mut hash);
+    let mut bits = u32::from_be_bytes(hash) >> 2;
     let mut chars = [0; CHECKSUM_CHARS];
     for place in chars.iter_mut().rev() {
         *place = CHECKSUM_ALPHABET[(bits & 31) as usize];

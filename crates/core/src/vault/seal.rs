@@ -131,25 +131,25 @@ pub fn seal(
     Ok(Sealed(bytes))
 }
 
-/// Opens a value.
-pub fn open(key: &ClientKey, context: &Context<'_>, sealed: &Sealed) -> Opening {
-    let Some((header, body)) = sealed.0.split_at_checked(HEADER) else { return Opening::Damaged };
-    let &[VERSION, profile, ..] = header else { return Opening::Damaged };
+/// Opens a value, where it is.
+pub fn open(key: &ClientKey, context: &Context<'_>, sealed: Sealed) -> Opening {
+    let mut bytes = Secret::new(sealed.0);
+    let Some((header, body)) = bytes.expose_mut().split_at_mut_checked(HEADER) else {
+        return Opening::Damaged;
+    };
+    let &mut [VERSION, profile, ..] = header else { return Opening::Damaged };
     let Some((salt, commitment)) = header[2..].split_first_chunk() else { return Opening::Damaged };
     let derived = derive(key, salt);
     let (record_key, expected) = derived.split_at(32);
     if constant_time::verify_slices_are_equal(expected, commitment).is_err() {
         return Opening::WrongKey;
     }
-    let Some(len) = body.len().checked_sub(TAG) else { return Opening::Damaged };
-    let (ciphertext, tag) = body.split_at(len);
     let aad = AssociatedData::new(context, [VERSION, profile]);
-    let mut plain = Secret::new(vec![0; len]);
     let opened = cipher(record_key).and_then(|cipher| {
         let (nonce, aad) = (nonce(context), Aad::from(aad.as_bytes()));
-        cipher.open_separate_gather(nonce, aad, ciphertext, tag, plain.expose_mut()).ok()
+        cipher.open_in_place(nonce, aad, body).ok().map(|plain| plain.len())
     });
-    match opened.and_then(|()| Value::read(plain)) {
+    match opened.and_then(|len| Value::read(bytes, HEADER..HEADER + len)) {
         Some(value) => Opening::Opened(value),
         None => Opening::Damaged,
     }

@@ -11,7 +11,7 @@ use switchboard_core::{
 };
 use tokio::task;
 
-use super::{Asker, Derived, LeftOut, Vault};
+use super::{Asker, Derived, LeftOut, Vault, storing::sealed};
 
 /// How many records are read at once, and how many bytes: others get their turn in between.
 const RECORDS_AT_ONCE: usize = 128;
@@ -122,10 +122,12 @@ impl Vault {
         drop(new);
         let opener = reading.opener();
         let seal = |id: &RecordId, record: &Record| {
-            let Opening::Opened(value) = opener.open(id, record) else { return Ok(None) };
+            let Opening::Opened(value) = opener.open(id, record.clone()) else {
+                return Ok(None);
+            };
             let place = Place { found: Some(Found::Whole(record.clone())), first_version: 0 };
             let going = self.going(&place, record.expires_at);
-            self.sealed(&asker, id, (&derived, profile), &value, going).map(Some)
+            sealed(&asker, id, (&derived, profile), &value, going).map(Some)
         };
         let changed = reading.change(seal).await?;
         self.metrics.vault.rekeyed(changed.records);
@@ -141,12 +143,12 @@ struct Opener {
 }
 
 impl Opener {
-    fn open(&self, id: &RecordId, record: &Record) -> Opening {
-        let &Record { version, updated_at, expires_at, .. } = record;
+    fn open(&self, id: &RecordId, record: Record) -> Opening {
+        let Record { version, updated_at, expires_at, .. } = record;
         let tenant = &self.asker.tenant;
         let context = Context { tenant, id, version, updated_at, expires_at };
-        match self.derived.as_ref().and_then(|derived| derived.of(record)) {
-            Some(key) => open(key, &context, &record.sealed),
+        match self.derived.as_ref().and_then(|derived| derived.of(&record)) {
+            Some(key) => open(key, &context, record.sealed),
             // Of a version that this program does not know, or a profile that is not there.
             None => Opening::Damaged,
         }
@@ -168,9 +170,9 @@ impl Reading {
                     continue;
                 }
             };
-            match opener.open(&id, &record) {
+            let Record { version, updated_at, expires_at, .. } = record;
+            match opener.open(&id, record) {
                 Opening::Opened(value) => {
-                    let Record { version, updated_at, expires_at, .. } = record;
                     values.push(Opened { id, value, version, updated_at, expires_at });
                 }
                 Opening::WrongKey => self.left_out.wrong_key += 1,

@@ -66,7 +66,7 @@ impl Vault {
             let replaced_key = there.is_some_and(|record| !derived.opens(record));
             self.check(asker, there, if_version, replaced_key)?;
             let going = self.going(&place, expires_at);
-            let change = self.sealed(asker, &id, (&derived, profile), &value, going)?;
+            let change = sealed(asker, &id, (&derived, profile), &value, going)?;
             if self.records.change(vec![change]).await? == [Outcome::Done] {
                 self.metrics.vault.stored(1);
                 if replaced_key {
@@ -111,26 +111,6 @@ impl Vault {
         Going { expected, version, updated_at: self.clock.now(), expires_at }
     }
 
-    /// The change that puts a value, sealed under one of the tenant's profiles.
-    pub(super) fn sealed(
-        &self,
-        asker: &Asker,
-        id: &RecordId,
-        (derived, profile): (&Derived, u8),
-        value: &Value,
-        going: Going,
-    ) -> Result<Change> {
-        let Going { expected, version, updated_at, expires_at } = going;
-        let tenant = asker.tenant;
-        let context = Context { tenant: &tenant, id, version, updated_at, expires_at };
-        let key = derived.under(profile).ok_or_else(|| {
-            Error::new(Code::Internal, "a tenant that stores has no way to derive keys")
-        })?;
-        let sealed = seal(key, profile, &context, value, &salts::draw())?;
-        let then = Then::Put(Record { version, updated_at, expires_at, sealed });
-        Ok(Change { tenant, id: id.clone(), expected, then })
-    }
-
     /// Somebody who has no key to a record may so hold it to ransom.
     fn tell_replaced(&self, asker: &Asker, id: &RecordId) {
         self.metrics.vault.replaced_key();
@@ -138,4 +118,23 @@ impl Vault {
         let what = "a record was stored over under another key";
         tracing::warn!(%tenant, id = id.as_str(), %address, "{what}");
     }
+}
+
+/// The change that puts a value, sealed under one of the tenant's profiles.
+pub(super) fn sealed(
+    asker: &Asker,
+    id: &RecordId,
+    (derived, profile): (&Derived, u8),
+    value: &Value,
+    going: Going,
+) -> Result<Change> {
+    let Going { expected, version, updated_at, expires_at } = going;
+    let tenant = asker.tenant;
+    let context = Context { tenant: &tenant, id, version, updated_at, expires_at };
+    let key = derived.under(profile).ok_or_else(|| {
+        Error::new(Code::Internal, "a tenant that stores has no way to derive keys")
+    })?;
+    let sealed = seal(key, profile, &context, value, &salts::draw())?;
+    let then = Then::Put(Record { version, updated_at, expires_at, sealed });
+    Ok(Change { tenant, id: id.clone(), expected, then })
 }

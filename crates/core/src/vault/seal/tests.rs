@@ -50,6 +50,11 @@ impl At {
     }
 }
 
+/// Opens a copy.
+fn open(key: &ClientKey, context: &Context<'_>, sealed: &Sealed) -> Opening {
+    super::open(key, context, sealed.clone())
+}
+
 fn sealed(key: &ClientKey, value: &Value) -> Sealed {
     seal(key, PROFILE.number, &At::here().context(), value, &[9; SALT_BYTES]).unwrap()
 }
