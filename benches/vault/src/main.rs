@@ -30,6 +30,8 @@ pub(crate) struct Options {
     connections: usize,
     /// Requests at once on each connection of `store`.
     in_flight: usize,
+    /// Whether `store` goes through the ids in their order, rather than here and there.
+    ordered: bool,
 }
 
 #[tokio::main]
@@ -42,7 +44,8 @@ async fn main() -> Result<(), Error> {
     }
     let program = env::current_exe()?.with_file_name("switchboard");
     let length = Duration::from_secs(3);
-    let mut options = Options { rounds: 5, length, program, connections: 8, in_flight: 64 };
+    let (rounds, connections, in_flight, ordered) = (5, 8, 64, false);
+    let mut options = Options { rounds, length, program, connections, in_flight, ordered };
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
@@ -50,6 +53,7 @@ async fn main() -> Result<(), Error> {
             "--seconds" => options.length = Duration::from_secs(value()?.parse()?),
             "--switchboard" => options.program = value()?.into(),
             "--connections" => options.connections = value()?.parse()?,
+            "--ordered" => options.ordered = true,
             "--in-flight" => options.in_flight = value()?.parse()?,
             other => return Err(format!("unknown argument {other}").into()),
         }

@@ -50,18 +50,20 @@ struct Requests {
     template: Vec<u8>,
     place: usize,
     next: AtomicU64,
+    /// From one name to the next.
+    step: u64,
 }
 
 impl Requests {
-    fn new(what: What, template: Vec<u8>) -> Result<Self, Error> {
+    fn new(what: What, template: Vec<u8>, step: u64) -> Result<Self, Error> {
         let name = name(0)?;
         let place = template.windows(name.len()).position(|it| it == name.as_bytes());
         let place = place.ok_or("a request has no name")?;
-        Ok(Self { what, template, place, next: AtomicU64::new(1) })
+        Ok(Self { what, template, place, next: AtomicU64::new(1), step })
     }
 
     fn next(&self) -> Result<Bytes, Error> {
-        let name = name(self.next.fetch_add(1, Ordering::Relaxed))?;
+        let name = name(self.next.fetch_add(1, Ordering::Relaxed) * self.step)?;
         let mut request = self.template.clone();
         request[self.place..self.place + name.len()].copy_from_slice(name.as_bytes());
         Ok(request.into())
@@ -75,14 +77,14 @@ impl Requests {
     }
 }
 
-/// A key of ingest, of equal length for all, scattered over all there are.
+/// A key of ingest, of equal length for all.
 fn name(number: u64) -> Result<String, Error> {
-    let number = u32::try_from(number * STEP % u64::from(Key::COUNT))?;
+    let number = u32::try_from(number % u64::from(Key::COUNT))?;
     Ok(Key::from_number(number).ok_or("no key")?.to_string())
 }
 
 /// Both kinds, of equal length.
-fn requests() -> Result<[Requests; 2], Error> {
+fn requests(step: u64) -> Result<[Requests; 2], Error> {
     let store = client::store("default", name(0)?, &values::key_text(1)?).encode_to_vec();
     let mut ingest = IngestRequest { tenant: "default".to_owned(), key: name(0)? }.encode_to_vec();
     encode_key(UNKNOWN, WireType::LengthDelimited, &mut ingest);
@@ -93,12 +95,12 @@ fn requests() -> Result<[Requests; 2], Error> {
     if ingest.len() != store.len() {
         return Err("the requests are not equally long".into());
     }
-    Ok([Requests::new(What::Ingest, ingest)?, Requests::new(What::Store, store)?])
+    Ok([Requests::new(What::Ingest, ingest, step)?, Requests::new(What::Store, store, step)?])
 }
 
 pub(crate) async fn run(options: &Options) -> Result<(), Error> {
     let node = Node::start(&options.program).await?;
-    let requests = requests()?.map(Arc::new);
+    let requests = requests(if options.ordered { 1 } else { STEP })?.map(Arc::new);
     let (mut rates, mut cpus): ([Rounds; 2], [Rounds; 2]) = Default::default();
     for requests in &requests {
         measure(&node, requests, options).await?;
