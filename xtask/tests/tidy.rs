@@ -29,6 +29,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("switchboard-peers", &["switchboard-client", "switchboard-proto"]),
     (
+        "switchboard-vault-bench",
+        &["switchboard-core", "switchboard-embedded", "switchboard-peers", "switchboard-proto"],
+    ),
+    (
         "switchboard-sessions",
         &["switchboard-contract", "switchboard-core", "switchboard-proto", "switchboard-server"],
     ),

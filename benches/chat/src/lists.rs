@@ -2,8 +2,6 @@
 
 mod rest;
 
-pub(crate) use self::rest::serve;
-
 use std::{
     sync::Arc,
     time::{Duration, Instant},

@@ -15,7 +15,8 @@ mod session;
 
 use std::{env, path::PathBuf, time::Duration};
 
-use switchboard_peers::Error;
+pub(crate) use switchboard_peers::figures::{median, percentile};
+use switchboard_peers::{Error, rest};
 
 /// The allocator of the program.
 #[global_allocator]
@@ -33,9 +34,9 @@ pub(crate) struct Options {
 async fn main() -> Result<(), Error> {
     let mut arguments = env::args().skip(1);
     let what = arguments.next().unwrap_or_default();
-    if what == "bare-server" {
+    if what == rest::BARE_SERVER {
         let bytes = arguments.next().ok_or("bare-server needs a number")?;
-        return lists::serve(bytes.parse()?).await;
+        return rest::serve(bytes.parse()?).await;
     }
     let program = env::current_exe()?.with_file_name("switchboard");
     let mut options = Options { rounds: 3, length: Duration::from_secs(5), program };
@@ -55,22 +56,4 @@ async fn main() -> Result<(), Error> {
         "catch-up" => catch_up::run(&options).await,
         other => Err(format!("sends, latency, lists or catch-up, not {other:?}").into()),
     }
-}
-
-/// The middle one.
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
-}
-
-/// The value below which so many of a hundred are.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "a place in a list"
-)]
-pub(crate) fn percentile(sorted: &[Duration], of_hundred: f64) -> Duration {
-    let place = (sorted.len() as f64 * of_hundred / 100.0) as usize;
-    sorted.get(place.min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
 }

@@ -8,14 +8,11 @@ use std::{
     time::Instant,
 };
 
-use axum::{Router, body::Bytes, http::header, routing::get};
-use switchboard_peers::{Error, process::Peer};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
-    process::Command,
-    task::JoinSet,
+use switchboard_peers::{
+    Error,
+    rest::{self, Connection},
 };
+use tokio::task::JoinSet;
 
 use super::{MESSAGES, PAGE, USERS};
 use crate::{
@@ -27,16 +24,6 @@ use crate::{
 const CONNECTIONS: usize = 32;
 const IN_FLIGHT: usize = 200;
 
-/// Serves so many bytes, whatever is asked.
-pub(crate) async fn serve(bytes: usize) -> Result<(), Error> {
-    let body = Bytes::from(vec![b'x'; bytes]);
-    let answer = move || async { ([(header::CONTENT_TYPE, "application/json")], body) };
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    println!("listening main={}", listener.local_addr()?);
-    axum::serve(listener, Router::new().fallback(get(answer))).await?;
-    Ok(())
-}
-
 pub(crate) async fn run(options: &Options) -> Result<(), Error> {
     let node = Node::start(&options.program).await?;
     fill(&node).await?;
@@ -47,13 +34,10 @@ pub(crate) async fn run(options: &Options) -> Result<(), Error> {
         format!("/v1/tenants/default/users/{low}/chats/{high}/messages?limit={PAGE}")
     };
     let bytes = Connection::open(&node.main).await?.get(&path(1)).await?;
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["bare-server", &bytes.to_string()]);
-    let (_bare, line) = Peer::start_and_listen(&mut command).await?;
-    let bare = line.strip_prefix("listening main=").ok_or("no address")?;
+    let (_bare, bare) = rest::start(&std::env::current_exe()?, bytes).await?;
     let mut ratios = Vec::new();
     for round in 1..=options.rounds {
-        let empty = measure(bare, options, path).await?;
+        let empty = measure(&bare, options, path).await?;
         let ours = measure(&node.main, options, path).await?;
         eprintln!("round {round}: {ours:.0} lists/s, bare {empty:.0}/s, {bytes} bytes each");
         ratios.push(ours / empty);
@@ -108,41 +92,4 @@ async fn measure(
         ended??;
     }
     Ok(answers.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64())
-}
-
-/// A connection of HTTP/1.1 that is kept alive, as thin as it can be.
-struct Connection {
-    stream: TcpStream,
-    came: Vec<u8>,
-}
-
-impl Connection {
-    async fn open(address: &str) -> Result<Self, Error> {
-        let stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream, came: Vec::new() })
-    }
-
-    /// Asks for a path, and says how long the body of the answer is.
-    async fn get(&mut self, path: &str) -> Result<usize, Error> {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
-        self.stream.write_all(request.as_bytes()).await?;
-        self.came.clear();
-        loop {
-            if self.stream.read_buf(&mut self.came).await? == 0 {
-                return Err("the server closed the connection".into());
-            }
-            let Some(end) = self.came.windows(4).position(|it| it == b"\r\n\r\n") else { continue };
-            let head = str::from_utf8(&self.came[..end])?;
-            if !head.starts_with("HTTP/1.1 200") {
-                return Err(format!("refused: {}", String::from_utf8_lossy(&self.came)).into());
-            }
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-            let length: usize = length.ok_or("no length")?.parse()?;
-            while self.came.len() < end + 4 + length {
-                self.stream.read_buf(&mut self.came).await?;
-            }
-            return Ok(length);
-        }
-    }
 }
