@@ -10,7 +10,8 @@ use switchboard_core::{
     Millis,
     store::Unobserved,
     vault::{
-        Change, ClientKey, Expected, Opening, Pattern, Range, Record, Records, Then, Value, open,
+        Change, ClientKey, Expected, Found, Listed, Opening, Pattern, Range, Record, Records, Then,
+        Value, open,
     },
 };
 use switchboard_embedded::{Embedded, Options as Layout, disk::LocalDisk};
@@ -78,9 +79,11 @@ impl Store {
             let mut page = self.records.list(tenant, range).await?;
             page.listed.retain(|it| pattern.matches(&it.id));
             let mut values = Vec::with_capacity(page.listed.len());
-            for listed in page.listed {
-                let Record { ref sealed, .. } = *listed.found.record();
-                match open(key, &values::context(&tenant, &listed.id), sealed) {
+            for Listed { id, found } in page.listed {
+                let Found::Whole(Record { sealed, .. }) = found else {
+                    return Err("a record is damaged".into());
+                };
+                match open(key, &values::context(&tenant, &id), sealed) {
                     Opening::Opened(value) => values.push(value),
                     other => return Err(format!("{other:?}").into()),
                 }

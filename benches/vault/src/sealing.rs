@@ -2,11 +2,11 @@
 
 use std::{
     hint::black_box,
-    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use rand::Rng as _;
 use switchboard_core::vault::{ClientKey, OVERHEAD, Opening, RecordId, open, opens, padded, seal};
 use switchboard_peers::{Error, figures::Rounds};
 
@@ -18,29 +18,17 @@ use crate::{
 /// How much is done between two looks at the clock.
 const AT_ONCE: u32 = 1_000;
 
-/// As many as the server draws at once.
-const SALTS_AT_ONCE: usize = 16;
-
 /// What stands before a value under the seal: what it is, and two lengths.
 const VALUE_HEADER: usize = 6;
 
 /// The records that a wrong key is tried on.
 const RECORDS: usize = 10_000;
 
-/// Salts as the server draws them.
-#[derive(Debug, Default)]
-struct Salts(Mutex<Vec<[u8; 32]>>);
-
-impl Salts {
-    fn draw(&self) -> Result<[u8; 32], Error> {
-        let mut salts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if salts.is_empty() {
-            let mut drawn = [0; SALTS_AT_ONCE * 32];
-            getrandom::fill(&mut drawn)?;
-            salts.extend_from_slice(drawn.as_chunks().0);
-        }
-        Ok(salts.pop().ok_or("no salt")?)
-    }
+/// A salt as the server draws it.
+fn salt() -> [u8; 32] {
+    let mut salt = [0; 32];
+    rand::rng().fill_bytes(&mut salt);
+    salt
 }
 
 /// How often something is done in a second, and how long each takes in nanoseconds.
@@ -62,10 +50,10 @@ fn rate(
 pub(crate) fn seal_and_open(options: &Options) -> Result<(), Error> {
     let (key, value) = (values::client_key(1)?, values::value(VALUE_BYTES)?);
     let (tenant, id) = (values::tenant()?, RecordId::new("engineering-jobs-1")?);
-    let (context, salts) = (values::context(&tenant, &id), Salts::default());
+    let context = values::context(&tenant, &id);
     let ours = |_| {
-        let sealed = seal(&key, 1, &context, black_box(&value), &salts.draw()?)?;
-        match open(&key, &context, black_box(&sealed)) {
+        let sealed = seal(&key, 1, &context, black_box(&value), &salt())?;
+        match open(&key, &context, black_box(sealed)) {
             Opening::Opened(value) => {
                 black_box(value);
                 Ok(())
@@ -147,7 +135,7 @@ pub(crate) fn wrong_key(options: &Options) -> Result<(), Error> {
         })?;
         let tried = rate(length, |number| {
             let (id, record) = &records[number % RECORDS];
-            match open(&wrong, &values::context(&tenant, id), &record.sealed) {
+            match open(&wrong, &values::context(&tenant, id), record.sealed.clone()) {
                 Opening::WrongKey => Ok(()),
                 other => Err(format!("{other:?}").into()),
             }

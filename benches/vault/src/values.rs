@@ -1,5 +1,6 @@
 //! The values, keys and ids of the benchmark.
 
+use rand::Rng as _;
 use switchboard_core::{
     Millis, Tenant,
     vault::{
@@ -73,7 +74,7 @@ pub(crate) fn records(
     let sealed = (0..count).map(|number| {
         let id = RecordId::new(&id_text(number))?;
         let mut salt = [0; 32];
-        getrandom::fill(&mut salt)?;
+        rand::rng().fill_bytes(&mut salt);
         let sealed = seal(key, 1, &context(&tenant, &id), value, &salt)?;
         Ok((id, Record { version: 1, updated_at: NOW, expires_at: None, sealed }))
     });

@@ -41,7 +41,7 @@ use crate::{
 pub(crate) const SEGMENT_BYTES: usize = 32 * 1024 * 1024;
 
 /// After how many bytes of records they are put into tables.
-pub(crate) const FLUSH_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const FLUSH_BYTES: usize = 256 * 1024 * 1024;
 
 /// The folder of all that is the vault's.
 pub(crate) const FOLDER: &str = "vault";

@@ -272,6 +272,18 @@ async fn what_is_left_of_a_damaged_record_can_be_stored_over_and_deleted() {
     let found = store.get(tenant(), &id).await.unwrap().found.unwrap();
     assert_eq!(seen(&id, &found), Seen::Value(text("b", 3)));
     drop(store);
+    // A version that damage has made the last of all gives way to one that can have been there.
+    let mut last = row(folder, "b");
+    last[..8].fill(0xff);
+    write(folder, "b", &last);
+    let store = embedded(folder);
+    let expected = Expected::Version(u64::MAX);
+    let sealed = Sealed::new(vec![1; 100]);
+    let record = Record { version: 4, updated_at: Millis(1), expires_at: None, sealed };
+    let then = Then::Put(record);
+    let change = Change { tenant: tenant(), id: id.clone(), expected, then };
+    assert_eq!(store.change(vec![change]).await.unwrap(), [Outcome::Done]);
+    drop(store);
     // Damaged down to nothing it has version 0, and still gives way.
     write(folder, "b", b"");
     let store = embedded(folder);

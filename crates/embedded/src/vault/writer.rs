@@ -14,7 +14,7 @@ use std::{
 use switchboard_core::{
     Code, Millis, Tenant,
     store::{Commit, Observer},
-    vault::{Change, Expected, Outcome, Profile, Record, Then},
+    vault::{Change, Expected, Found, Outcome, Profile, Record, Then},
 };
 
 use super::{
@@ -141,8 +141,9 @@ impl Writer {
                 _ if !fits => Ok(false),
                 Then::Put(record) => {
                     let least = match there {
-                        Some(there) => there,
-                        None => self.card(&tenant).removed,
+                        Some(there) if there < record.version || !self.is_damaged(&key)? => there,
+                        // What damage has made of a version does not count.
+                        _ => self.card(&tenant).removed,
                     };
                     if record.version <= least {
                         Ok(false)
@@ -228,6 +229,14 @@ impl Writer {
             Some(version) => Ok(*version),
             None => self.shared.look(key, entry::version),
         }
+    }
+
+    fn is_damaged(&self, key: &[u8]) -> Result<bool, Error> {
+        if self.group.versions.contains_key(key) {
+            return Ok(false);
+        }
+        let look = |bytes: &[u8]| matches!(entry::read(key, bytes), Found::Damaged(_));
+        Ok(self.shared.look(key, look)?.unwrap_or(false))
     }
 
     fn card(&self, tenant: &Tenant) -> Card {

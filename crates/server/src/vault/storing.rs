@@ -105,7 +105,11 @@ impl Vault {
     pub(super) fn going(&self, place: &Place, expires_at: Option<Millis>) -> Going {
         let there = place.found.as_ref().map(Found::record);
         let (expected, version) = match there {
-            Some(record) => (Expected::Version(record.version), record.version.saturating_add(1)),
+            // There is a next one, but for a version that damage has made.
+            Some(record) => (
+                Expected::Version(record.version),
+                record.version.checked_add(1).unwrap_or(place.first_version),
+            ),
             None => (Expected::Absent, place.first_version),
         };
         Going { expected, version, updated_at: self.clock.now(), expires_at }

@@ -47,7 +47,7 @@ pub(crate) struct Records {
     #[arg(
         long,
         env = "SWITCHBOARD_CHECKPOINT_VAULT_MIB",
-        default_value_t = 64,
+        default_value_t = 256,
         value_parser = clap::value_parser!(u32).range(1..=1024)
     )]
     pub(crate) checkpoint_vault_mib: u32,
