@@ -29,6 +29,9 @@ use crate::{
 const RECORDS: usize = 10_000;
 const PATTERN: &str = "engineering-jobs-*";
 
+/// Besides all, so many of them are asked for.
+const LIMITS: [u32; 3] = [16, 17, 200];
+
 /// How much the server reads at once.
 const FIRST_AT_ONCE: usize = 16;
 const RECORDS_AT_ONCE: usize = 128;
@@ -133,14 +136,14 @@ async fn over_grpc(options: &Options) -> Result<(), Error> {
     fill(&node, RECORDS, &key).await?;
     idle(&node).await?;
     let mut client = VaultServiceClient::new(connect(&node).await?);
-    whole(&mut client, &key).await?;
+    whole(&mut client, &key, 0).await?;
     let mut rounds: [Rounds; 3] = Default::default();
     let mut all = 0;
     for round in 1..=options.rounds {
         let (mut firsts, mut wholes) = (Vec::new(), Vec::new());
         let end = Instant::now() + options.length;
         while Instant::now() < end {
-            let (first, whole) = whole(&mut client, &key).await?;
+            let (first, whole) = whole(&mut client, &key, 0).await?;
             firsts.push(first);
             wholes.push(whole);
         }
@@ -149,18 +152,28 @@ async fn over_grpc(options: &Options) -> Result<(), Error> {
         eprintln!("round {round}: first {p50:.2} ms, p99 {p99:.2} ms; whole {whole:.0} ms");
         rounds.iter_mut().zip([p50, p99, whole]).for_each(|(rounds, it)| rounds.add(it));
     }
-    let [p50, p99, whole] = rounds;
+    let [p50, p99, all_of_them] = rounds;
     println!("the first of them over gRPC, ms: p50 {p50:.2}, p99 {p99:.2} ({all} calls)");
-    println!("all of them over gRPC, ms: {whole:.0}");
+    println!("all of them over gRPC, ms: {all_of_them:.0}");
+    for limit in LIMITS {
+        let (mut firsts, end) = (Vec::new(), Instant::now() + options.length);
+        while Instant::now() < end {
+            firsts.push(whole(&mut client, &key, limit).await?.0);
+        }
+        let [p50, p99] = told(&mut firsts);
+        println!("the first of {limit} over gRPC, ms: p50 {p50:.2}, p99 {p99:.2}");
+    }
     Ok(())
 }
 
-/// How long it takes until the first record is there, and until all are.
+/// How long it takes until the first record is there, and until so many are; 0: all.
 async fn whole(
     client: &mut VaultServiceClient<Channel>,
     key: &str,
+    limit: u32,
 ) -> Result<(Duration, Duration), Error> {
-    let request = client::retrieve("default", PATTERN, key);
+    let mut request = client::retrieve("default", PATTERN, key);
+    request.limit = limit;
     let began = Instant::now();
     let mut records = client.retrieve(request).await?.into_inner();
     let mut read = usize::from(records.message().await?.is_some());
@@ -169,5 +182,6 @@ async fn whole(
         read += 1;
     }
     let whole = began.elapsed();
-    if read == RECORDS { Ok((first, whole)) } else { Err(format!("{read} records").into()) }
+    let expected = if limit == 0 { RECORDS } else { limit as usize };
+    if read == expected { Ok((first, whole)) } else { Err(format!("{read} records").into()) }
 }
