@@ -10,7 +10,8 @@ use switchboard_core::{
     store::Unobserved,
     vault::{
         Change, ClientKey, Content, Context, EncryptionKey, Expected, Found, Opening, Outcome,
-        Profile, Range, Record, RecordId, Records as _, Then, Value, Work, open, opens, seal,
+        Profile, Range, Record, RecordId, Records as _, Sealed, Then, Value, Work, open, opens,
+        seal,
     },
 };
 use switchboard_embedded::{Embedded, Options, disk::LocalDisk};
@@ -140,7 +141,7 @@ fn seen(id: &RecordId, found: &Found) -> Seen {
     };
     let &Record { version, updated_at, expires_at, .. } = record;
     let context = Context { tenant: &tenant(), id, version, updated_at, expires_at };
-    match open(&key(1), &context, &record.sealed) {
+    match open(&key(1), &context, record.sealed.clone()) {
         Opening::Opened(value) => match value.content() {
             Content::Json(text) => Seen::Value(text.to_owned()),
             Content::Bytes(..) => panic!("no bytes were stored"),
