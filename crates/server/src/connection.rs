@@ -19,7 +19,7 @@ use std::{
 use axum::{Router, body::Body};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, TryFutureExt as _, future::Either};
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 use hyper::{Request, Response, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -32,6 +32,7 @@ use tower::ServiceExt as _;
 use crate::{
     caller::Peer,
     grpc::{self, Services},
+    http::Straight,
     limits::{
         CONNECTION_WINDOW, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, LOCAL_RESETS_MAX, Limits,
         PENDING_RESETS_MAX, STREAM_WINDOW,
@@ -44,12 +45,17 @@ pub(crate) struct Connections {
     /// Shared: each connection borrows it for as long as it lives.
     builder: Arc<auto::Builder<TokioExecutor>>,
     services: Option<Arc<Services>>,
+    straight: Option<Straight>,
     router: Router,
     first_request: Duration,
 }
 
 impl Connections {
-    pub(crate) fn new(services: Option<Services>, router: Router, limits: &Limits) -> Self {
+    pub(crate) fn new(
+        (services, straight): (Option<Services>, Option<Straight>),
+        router: Router,
+        limits: &Limits,
+    ) -> Self {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header);
         builder
@@ -65,7 +71,7 @@ impl Connections {
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
         let services = services.map(Arc::new);
         let builder = Arc::new(builder);
-        Self { builder, services, router, first_request: limits.first_request }
+        Self { builder, services, straight, router, first_request: limits.first_request }
     }
 
     /// Serves one connection to its end. When told to stop, finishes what has begun.
@@ -74,12 +80,13 @@ impl Connections {
         let peer = stream.peer_addr().ok().map(Peer);
         let service = {
             let (begun, services, router) = (Arc::clone(&begun), self.services, self.router);
+            let straight = self.straight;
             service_fn(move |mut request: Request<Incoming>| {
                 if let Some(peer) = peer {
                     request.extensions_mut().insert(peer);
                 }
                 begun.store(true, Ordering::Relaxed);
-                answer(services.as_ref(), &router, request)
+                answer((services.as_ref(), straight.as_ref()), &router, request)
             })
         };
         // Pinned where they are made: moving them would take their room twice.
@@ -111,9 +118,9 @@ impl Connections {
     }
 }
 
-/// Answers one request: a service of gRPC straight, anything else through the router.
+/// Answers one request: what is called most straight, anything else through the router.
 fn answer(
-    services: Option<&Arc<Services>>,
+    (services, straight): (Option<&Arc<Services>>, Option<&Straight>),
     router: &Router,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + use<> {
@@ -123,9 +130,15 @@ fn answer(
         let answer = services.answer(call, request);
         return Either::Left(answer.map(|answer| Ok(answer.map(Answer::Grpc))));
     }
+    if let Some(straight) = straight
+        && Straight::tenant(&request).is_some()
+    {
+        let answer = Box::pin(straight.clone().answer(request));
+        return Either::Right(Either::Left(answer.map(|answer| Ok(answer.map(Answer::Routed)))));
+    }
     // Boxed, so that a request to a service does not carry the room that this would take.
     let answer = Box::pin(router.clone().oneshot(request.map(Body::new)));
-    Either::Right(answer.map_ok(|answer| answer.map(Answer::Routed)))
+    Either::Right(Either::Right(answer.map_ok(|answer| answer.map(Answer::Routed))))
 }
 
 /// The body of an answer, whoever made it.
@@ -153,6 +166,14 @@ impl http_body::Body for Answer {
                 Pin::new(body).poll_frame(context).map_err(Into::into)
             }
             Self::Routed(body) => Pin::new(body).poll_frame(context).map_err(Into::into),
+        }
+    }
+
+    /// That of a routed answer, so that its length is told before it. gRPC tells lengths by itself.
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Grpc(_) => SizeHint::default(),
+            Self::Routed(body) => body.size_hint(),
         }
     }
 

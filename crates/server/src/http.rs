@@ -9,6 +9,8 @@ mod presence;
 mod problem;
 mod vault;
 
+pub(crate) use self::vault::Straight;
+
 use std::sync::Arc;
 
 use axum::{

@@ -148,11 +148,12 @@ impl Server {
             }
         }
         let services = Some(grpc::Services::new(&node, gateway.clone(), roles.api));
-        let serving = Connections::new(services, routes, &node.limits);
+        let straight = roles.api.then(|| http::Straight::new(&node));
+        let serving = Connections::new((services, straight), routes, &node.limits);
         serve(&node, "main", main, serving, node.limits.connections_max, &accepting, &connections);
         let (store, draining) = (Arc::clone(&node.ports.store), node.draining.clone());
         let routes = telemetry::admin(Arc::clone(&node.metrics), store, tally, draining);
-        let serving = Connections::new(None, routes, &node.limits);
+        let serving = Connections::new((None, None), routes, &node.limits);
         serve(&node, "admin", admin, serving, ADMIN_CONNECTIONS_MAX, &background, &background);
         background.spawn(Kind::Essential, "health", |stop| health.run(stop));
         let (metrics, vault) = (Arc::clone(&node.metrics), Arc::clone(&node.vault));

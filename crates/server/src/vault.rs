@@ -112,7 +112,7 @@ pub(crate) struct Asker {
 
 /// What a caller's key has become for each of his tenant's profiles, the newest last.
 #[derive(Clone)]
-pub(crate) struct Derived(Vec<(u8, ClientKey)>);
+pub(crate) struct Derived(Arc<[(u8, ClientKey)]>);
 
 impl Derived {
     fn of(&self, record: &Record) -> Option<&ClientKey> {

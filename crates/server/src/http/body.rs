@@ -1,6 +1,7 @@
 //! The body of a request, read strictly.
 
-use axum::body::{Body, HttpBody as _};
+use axum::body::{Body, HttpBody};
+use bytes::Buf as _;
 use http::{HeaderMap, Request, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -18,8 +19,9 @@ pub(super) async fn json<T: DeserializeOwned>(
     request: Request<Body>,
     bytes_max: usize,
 ) -> Result<T> {
-    let body =
-        limited(request, bytes_max)?.collect().await.map_err(|error| refused(error, bytes_max))?;
+    let (parts, body) = request.into_parts();
+    let body = limited(&parts.headers, body, bytes_max)?.collect().await;
+    let body = body.map_err(|error| refused(error, bytes_max))?;
     serde_json::from_slice(&body.to_bytes()).map_err(|error| {
         Error::new(Code::InvalidRequest, format!("the body is not what this call takes: {error}"))
     })
@@ -30,25 +32,32 @@ pub(super) async fn json<T: DeserializeOwned>(
 /// # Errors
 ///
 /// Those of [`json`], but for what stands in it.
-pub(super) async fn secret(request: Request<Body>, bytes_max: usize) -> Result<Secret> {
-    let mut body = limited(request, bytes_max)?;
+pub(super) async fn secret<B>(headers: &HeaderMap, body: B, bytes_max: usize) -> Result<Secret>
+where
+    B: HttpBody + Unpin,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut body = limited(headers, body, bytes_max)?;
     let expected = usize::try_from(body.size_hint().exact().unwrap_or(0)).unwrap_or(0);
     let mut bytes = Secret::with_room(expected.min(bytes_max));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| refused(error, bytes_max))?;
-        if let Some(data) = frame.data_ref() {
-            bytes.push(data);
+        if let Ok(mut data) = frame.into_data() {
+            while data.has_remaining() {
+                bytes.push(data.chunk());
+                data.advance(data.chunk().len());
+            }
         }
     }
     Ok(bytes)
 }
 
-fn limited(request: Request<Body>, bytes_max: usize) -> Result<Limited<Body>> {
-    if !is_json(request.headers()) {
+fn limited<B>(headers: &HeaderMap, body: B, bytes_max: usize) -> Result<Limited<B>> {
+    if !is_json(headers) {
         let what = "the body must be JSON, with the header content-type: application/json";
         return Err(Error::new(Code::UnsupportedMediaType, what));
     }
-    Ok(Limited::new(request.into_body(), bytes_max))
+    Ok(Limited::new(body, bytes_max))
 }
 
 fn refused(error: Box<dyn std::error::Error + Send + Sync>, bytes_max: usize) -> Error {

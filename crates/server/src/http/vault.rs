@@ -6,12 +6,13 @@ use std::{mem, sync::Arc};
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, HttpBody},
     extract::{Path, State, rejection::PathRejection},
     response::{IntoResponse as _, Response},
     routing::post,
 };
-use http::{HeaderName, HeaderValue, Request, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header, request::Parts};
+use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 use switchboard_core::{
     Code, Error, Millis, Result,
@@ -23,7 +24,7 @@ use self::bodies::{
     StoreRequest, StoreResponse,
 };
 use super::{
-    body,
+    body, harden,
     problem::{Problem, ProblemBody, json},
 };
 use crate::{
@@ -47,31 +48,71 @@ type Tenant = std::result::Result<Path<String>, PathRejection>;
 
 /// The routes of the vault.
 pub(super) fn routes(node: &Node) -> Router {
-    let vault = Vault { node: node.clone(), entrances: Entrances::new(node, "rest") };
     Router::new()
         .route("/v1/tenants/{tenant}/vault/store", post(store))
         .route("/v1/tenants/{tenant}/vault/retrieve", post(retrieve))
         .route("/v1/tenants/{tenant}/vault/delete", post(delete))
         .route("/v1/tenants/{tenant}/vault/rekey", post(rekey))
-        .with_state(Arc::new(vault))
+        .with_state(Vault::new(node))
 }
 
 impl Vault {
+    fn new(node: &Node) -> Arc<Self> {
+        Arc::new(Self { node: node.clone(), entrances: Entrances::new(node, "rest") })
+    }
+
     /// Who asks, and what for.
-    async fn asked<T: DeserializeOwned>(
+    async fn asked<T: DeserializeOwned, B>(
         &self,
         caller: Caller,
-        tenant: Tenant,
-        request: Request<Body>,
-    ) -> Result<(Asker, T)> {
-        let Path(tenant) = tenant.map_err(|rejection| {
-            let what = "the path is not what this call takes";
-            Error::new(Code::InvalidRequest, what).caused_by(rejection)
-        })?;
-        let (tenant, address) = (caller.tenant(&tenant)?, Peer::of(request.extensions()));
+        tenant: &str,
+        (parts, body): (&Parts, B),
+    ) -> Result<(Asker, T)>
+    where
+        B: HttpBody + Unpin,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (tenant, address) = (caller.tenant(tenant)?, Peer::of(&parts.extensions));
         let bytes_max = self.node.limits.body_bytes_max + BESIDE_VALUE;
-        let body = body::secret(request, bytes_max).await?;
+        let body = body::secret(&parts.headers, body, bytes_max).await?;
         Ok((Asker { tenant, address }, bodies::read(&body)?))
+    }
+}
+
+/// The tenant of a path, which must be UTF-8.
+fn tenant_of(tenant: Tenant) -> Result<String> {
+    tenant.map(|Path(tenant)| tenant).map_err(|rejection| {
+        let what = "the path is not what this call takes";
+        Error::new(Code::InvalidRequest, what).caused_by(rejection)
+    })
+}
+
+/// Answers the commonest call straight from the connection: routing it costs as much as reading and
+/// opening a record.
+#[derive(Clone, Debug)]
+pub(crate) struct Straight(Arc<Vault>);
+
+impl Straight {
+    pub(crate) fn new(node: &Node) -> Self {
+        Self(Vault::new(node))
+    }
+
+    /// The tenant whose records are asked for, if a request does so and its path is written plainly.
+    pub(crate) fn tenant<B>(request: &Request<B>) -> Option<&str> {
+        let path = request.uri().path().strip_prefix("/v1/tenants/")?;
+        let tenant = path.strip_suffix("/vault/retrieve")?;
+        let plain = !tenant.bytes().any(|byte| matches!(byte, b'/' | b'%'));
+        (plain && request.method() == Method::POST).then_some(tenant)
+    }
+
+    /// Answers such a request.
+    pub(crate) async fn answer(self, request: Request<Incoming>) -> Response {
+        let Some(tenant) = Self::tenant(&request).map(str::to_owned) else {
+            return StatusCode::NOT_FOUND.into_response();
+        };
+        let (parts, body) = request.into_parts();
+        let answered = self.0.retrieve(Ok(tenant), &parts, body).await;
+        harden(answered.unwrap_or_else(|error| Problem(error).into_response()))
     }
 }
 
@@ -112,9 +153,11 @@ async fn store(
     tenant: Tenant,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let (vault, headers) = (&vault, request.headers().clone());
+    let (vault, (parts, body)) = (&vault, request.into_parts());
+    let parts = &parts;
     let work = |caller: Caller| async move {
-        let (asker, mut sent) = vault.asked::<StoreRequest>(caller, tenant, request).await?;
+        let (asker, mut sent) =
+            vault.asked::<StoreRequest, _>(caller, &tenant_of(tenant)?, (parts, body)).await?;
         let value = Box::<str>::from(sent.value).into_string();
         let storing = Storing {
             id: RecordId::new(&sent.id)?,
@@ -125,7 +168,7 @@ async fn store(
         };
         Ok((sent.id, vault.node.vault.store(&asker, storing).await?))
     };
-    let (id, stored) = vault.entrances.store.pass(&headers, work).await?;
+    let (id, stored) = vault.entrances.store.pass(&parts.headers, work).await?;
     let status = if stored.new { StatusCode::CREATED } else { StatusCode::OK };
     let (updated_at, version) = (stored.updated_at.0, stored.version);
     let replaced_key = stored.replaced_key;
@@ -156,22 +199,33 @@ async fn retrieve(
     tenant: Tenant,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let (vault, headers) = (&vault, request.headers().clone());
-    let work = |caller: Caller| async move {
-        let (asker, mut sent) = vault.asked::<RetrieveRequest>(caller, tenant, request).await?;
-        if sent.limit == Some(0) {
-            let what = format!("limit is 1 to {}", vault::PAGE_MAX);
-            return Err(Error::new(Code::InvalidRequest, what));
-        }
-        let limit = vault::page_limit(sent.limit.unwrap_or_default())?;
-        let (pattern, key) = (pattern(&sent.id)?, key(&mut sent.encryption_key)?);
-        let cursor = sent.cursor.unwrap_or_default();
-        page(vault, asker, (pattern, key), &cursor, limit).await
-    };
-    let (array, next) = vault.entrances.retrieve.pass(&headers, work).await?;
-    let content_type = HeaderValue::from_static("application/json");
-    let response = ([(header::CONTENT_TYPE, content_type)], Body::from(array.end()));
-    Ok(with_next(response.into_response(), next))
+    let (parts, body) = request.into_parts();
+    Ok(vault.retrieve(tenant_of(tenant), &parts, body).await?)
+}
+
+impl Vault {
+    async fn retrieve<B>(&self, tenant: Result<String>, parts: &Parts, body: B) -> Result<Response>
+    where
+        B: HttpBody + Unpin,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let work = |caller: Caller| async move {
+            let (asker, mut sent) =
+                self.asked::<RetrieveRequest, _>(caller, &tenant?, (parts, body)).await?;
+            if sent.limit == Some(0) {
+                let what = format!("limit is 1 to {}", vault::PAGE_MAX);
+                return Err(Error::new(Code::InvalidRequest, what));
+            }
+            let limit = vault::page_limit(sent.limit.unwrap_or_default())?;
+            let (pattern, key) = (pattern(&sent.id)?, key(&mut sent.encryption_key)?);
+            let cursor = sent.cursor.unwrap_or_default();
+            page(self, asker, (pattern, key), &cursor, limit).await
+        };
+        let (array, next) = self.entrances.retrieve.pass(&parts.headers, work).await?;
+        let content_type = HeaderValue::from_static("application/json");
+        let response = ([(header::CONTENT_TYPE, content_type)], Body::from(array.end()));
+        Ok(with_next(response.into_response(), next))
+    }
 }
 
 /// A page, and where to go on if there is more that opens: whoever has no key to it is not told.
@@ -221,14 +275,16 @@ async fn delete(
     tenant: Tenant,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let (vault, headers) = (&vault, request.headers().clone());
+    let (vault, (parts, body)) = (&vault, request.into_parts());
+    let parts = &parts;
     let work = |caller: Caller| async move {
-        let (asker, mut sent) = vault.asked::<DeleteRequest>(caller, tenant, request).await?;
+        let (asker, mut sent) =
+            vault.asked::<DeleteRequest, _>(caller, &tenant_of(tenant)?, (parts, body)).await?;
         let (pattern, key) = (pattern(&sent.id)?, key(&mut sent.encryption_key)?);
         let cursor = mem::take(&mut sent.cursor).unwrap_or_default();
         vault.node.vault.delete(asker, pattern, key, &cursor).await
     };
-    let changed = vault.entrances.delete.pass(&headers, work).await?;
+    let changed = vault.entrances.delete.pass(&parts.headers, work).await?;
     let response = json(StatusCode::OK, &DeleteResponse { deleted: changed.records });
     Ok(with_next(response, changed.next))
 }
@@ -257,15 +313,17 @@ async fn rekey(
     tenant: Tenant,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    let (vault, headers) = (&vault, request.headers().clone());
+    let (vault, (parts, body)) = (&vault, request.into_parts());
+    let parts = &parts;
     let work = |caller: Caller| async move {
-        let (asker, mut sent) = vault.asked::<RekeyRequest>(caller, tenant, request).await?;
+        let (asker, mut sent) =
+            vault.asked::<RekeyRequest, _>(caller, &tenant_of(tenant)?, (parts, body)).await?;
         let pattern = pattern(&sent.id)?;
         let keys = [key(&mut sent.old_encryption_key)?, key(&mut sent.new_encryption_key)?];
         let cursor = mem::take(&mut sent.cursor).unwrap_or_default();
         vault.node.vault.rekey(asker, pattern, keys, &cursor).await
     };
-    let changed = vault.entrances.rekey.pass(&headers, work).await?;
+    let changed = vault.entrances.rekey.pass(&parts.headers, work).await?;
     let response = json(StatusCode::OK, &RekeyResponse { rekeyed: changed.records });
     Ok(with_next(response, changed.next))
 }

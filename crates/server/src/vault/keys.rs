@@ -97,7 +97,7 @@ impl Keys {
             };
             derived.push((profile.number, one));
         }
-        Ok(Derived(derived))
+        Ok(Derived(derived.into()))
     }
 
     async fn stretched(
