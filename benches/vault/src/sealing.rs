@@ -25,8 +25,8 @@ const VALUE_HEADER: usize = 6;
 const RECORDS: usize = 10_000;
 
 /// A salt as the server draws it.
-fn salt() -> [u8; 32] {
-    let mut salt = [0; 32];
+fn salt() -> [u8; 16] {
+    let mut salt = [0; 16];
     rand::rng().fill_bytes(&mut salt);
     salt
 }
@@ -65,7 +65,7 @@ pub(crate) fn seal_and_open(options: &Options) -> Result<(), Error> {
     let aad = vec![7; 27 + 4 + tenant.as_str().len() + 4 + id.as_str().len() + 3 * 8 + 2];
     let text = values::text(VALUE_BYTES);
     let mut bare = Bare { bytes: text.into_bytes(), aad };
-    let kept = cipher(&[7; 32])?;
+    let kept = cipher(&[7; 16])?;
     let turn = |length: Duration, bare: &mut Bare| -> Result<[[f64; 2]; 3], Error> {
         let ours = rate(length, ours)?;
         let scheduled = rate(length, |_| {
@@ -163,7 +163,7 @@ pub(crate) fn overhead() -> Result<(), Error> {
     for bytes in [5, 32, 100, 250, 1 << 10, 10 << 10, 100 << 10, 1 << 20] {
         let padded = padded(VALUE_HEADER + bytes);
         let value = values::value(bytes)?;
-        let sealed = seal(&key, 1, &values::context(&tenant, &id), &value, &[7; 32])?;
+        let sealed = seal(&key, 1, &values::context(&tenant, &id), &value, &[7; 16])?;
         let sealed = sealed.as_bytes().len();
         if sealed != padded + OVERHEAD {
             return Err("what is sealed has another length than it should".into());

@@ -73,7 +73,7 @@ pub(crate) fn records(
     let tenant = tenant()?;
     let sealed = (0..count).map(|number| {
         let id = RecordId::new(&id_text(number))?;
-        let mut salt = [0; 32];
+        let mut salt = [0; 16];
         rand::rng().fill_bytes(&mut salt);
         let sealed = seal(key, 1, &context(&tenant, &id), value, &salt)?;
         Ok((id, Record { version: 1, updated_at: NOW, expires_at: None, sealed }))

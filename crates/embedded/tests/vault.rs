@@ -25,7 +25,7 @@ const IDS: [&str; 4] = ["a", "b", "c", "d"];
 /// Before what is sealed: version, updated at, expires at. In that: version, profile, salt and
 /// commitment before what is encrypted.
 const HEADER: usize = 3 * 8;
-const SEALED_HEADER: usize = 66;
+const SEALED_HEADER: usize = 50;
 
 fn embedded(folder: &Path) -> Embedded {
     let disk = Arc::new(LocalDisk::open(folder).unwrap());

@@ -5,6 +5,7 @@ use std::fmt;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::hkdf;
 use base64ct::{Base64UrlUnpadded, Encoding as _};
+use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, ZeroizeOnDrop};
 
 use super::secret::Secret;
@@ -242,7 +243,7 @@ impl EncryptionKey {
 }
 
 /// Ends a hash with these parts, and leaves nothing behind of what went in.
-pub(super) fn hashed(mut hasher: blake3::Hasher, parts: &[&[u8]], to: &mut [u8]) {
+fn hashed(mut hasher: blake3::Hasher, parts: &[&[u8]], to: &mut [u8]) {
     for part in parts {
         hasher.update(part);
     }
@@ -268,11 +269,15 @@ fn internal(what: &'static str, error: &impl fmt::Display) -> Error {
     Error::new(Code::Internal, what).caused_by(error.to_string())
 }
 
-/// The first 30 bits of BLAKE3, five a character.
+/// The first 30 bits of SHA-256, five a character.
 fn checksum(text: &[u8]) -> [u8; CHECKSUM_CHARS] {
-    let mut hash = [0; 4];
-    hashed(blake3::Hasher::new(), &[text], &mut hash);
-    let mut bits = u32::from_be_bytes(hash) >> 2;
+    // Wiped when it is dropped, and never moved.
+    let mut hash = Sha256::new();
+    let mut digest = [0; 32];
+    hash.update(text);
+    hash.finalize_into_reset((&mut digest).into());
+    let [a, b, c, d, ..] = digest;
+    let mut bits = u32::from_be_bytes([a, b, c, d]) >> 2;
     let mut chars = [0; CHECKSUM_CHARS];
     for place in chars.iter_mut().rev() {
         *place = CHECKSUM_ALPHABET[(bits & 31) as usize];

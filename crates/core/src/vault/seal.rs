@@ -12,19 +12,14 @@ use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     constant_time,
 };
-use zeroize::{Zeroize as _, Zeroizing};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroize as _;
 
-use super::{
-    RecordId,
-    key::{ClientKey, hashed},
-    padding::padded,
-    secret::Secret,
-    value::Value,
-};
+use super::{RecordId, key::ClientKey, padding::padded, secret::Secret, value::Value};
 use crate::{Code, Error, Millis, Result, Tenant};
 
 /// The random part of a record, in bytes.
-pub const SALT_BYTES: usize = 32;
+pub const SALT_BYTES: usize = 16;
 
 /// What a sealed value has beside the padded value, in bytes.
 pub const OVERHEAD: usize = HEADER + TAG;
@@ -38,12 +33,13 @@ const HEADER: usize = 2 + SALT_BYTES + 32;
 const LABEL: &[u8] = b"switchboard/vault/record/v1";
 
 /// The longest data that is authenticated beside the value.
-const AAD_MAX: usize = LABEL.len() + 4 + Tenant::LEN_MAX + 4 + RecordId::BYTES_MAX + 3 * 8 + 2;
+const AAD_MAX: usize =
+    (LABEL.len() + 4 + Tenant::LEN_MAX + 4 + RecordId::BYTES_MAX + 3 * 8 + 2).next_multiple_of(16);
 
 /// A sealed value:
 ///
 /// ```text
-/// version u8 = 1 | profile u8 | salt [32] | commitment [32] | ciphertext | tag [16]
+/// version u8 = 1 | profile u8 | salt [16] | commitment [32] | ciphertext | tag [16]
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed(Vec<u8>);
@@ -114,13 +110,12 @@ pub fn seal(
     bytes.extend_from_slice(&[VERSION, profile]);
     bytes.extend_from_slice(salt);
     let derived = derive(key, salt);
-    let (record_key, commitment) = derived.split_at(32);
-    bytes.extend_from_slice(commitment);
+    bytes.extend_from_slice(derived.commitment());
     value.write(&mut bytes);
     bytes.resize(HEADER + len, 0);
     let (header, plain) = bytes.split_at_mut(HEADER);
     let aad = AssociatedData::new(context, [header[0], header[1]]);
-    let sealed = cipher(record_key).and_then(|cipher| {
+    let sealed = cipher(derived.key()).and_then(|cipher| {
         cipher.seal_in_place_separate_tag(nonce(context), Aad::from(aad.as_bytes()), plain).ok()
     });
     let Some(tag) = sealed else {
@@ -140,12 +135,11 @@ pub fn open(key: &ClientKey, context: &Context<'_>, sealed: Sealed) -> Opening {
     let &mut [VERSION, profile, ..] = header else { return Opening::Damaged };
     let Some((salt, commitment)) = header[2..].split_first_chunk() else { return Opening::Damaged };
     let derived = derive(key, salt);
-    let (record_key, expected) = derived.split_at(32);
-    if constant_time::verify_slices_are_equal(expected, commitment).is_err() {
+    if constant_time::verify_slices_are_equal(derived.commitment(), commitment).is_err() {
         return Opening::WrongKey;
     }
     let aad = AssociatedData::new(context, [VERSION, profile]);
-    let opened = cipher(record_key).and_then(|cipher| {
+    let opened = cipher(derived.key()).and_then(|cipher| {
         let (nonce, aad) = (nonce(context), Aad::from(aad.as_bytes()));
         cipher.open_in_place(nonce, aad, body).ok().map(|plain| plain.len())
     });
@@ -161,16 +155,43 @@ pub fn opens(key: &ClientKey, sealed: &Sealed) -> bool {
     let Some((salt, commitment)) = header[2..].split_first_chunk() else { return false };
     let derived = derive(key, salt);
     header[0] == VERSION
-        && constant_time::verify_slices_are_equal(&derived[32..], commitment).is_ok()
+        && constant_time::verify_slices_are_equal(derived.commitment(), commitment).is_ok()
 }
 
-/// The key of a record, and its commitment: 64 bytes of keyed BLAKE3 of the salt. That is one step
-/// of a hash that is both pseudorandom to whoever lacks the key, and as hard to find two keys of
-/// the same commitment for as two texts of the same hash.
-fn derive(key: &ClientKey, salt: &[u8; SALT_BYTES]) -> Zeroizing<[u8; 64]> {
-    let mut derived = Zeroizing::new([0; 64]);
-    hashed(blake3::Hasher::new_keyed(key.expose()), &[salt], &mut *derived);
+/// The key of a record, and its commitment: the one-step derivation of NIST SP 800-56C with
+/// SHA-256, two blocks long. Each is one step of the hash, pseudorandom to whoever lacks the key,
+/// and as hard to find two keys of the same commitment for as two texts of the same hash.
+fn derive(key: &ClientKey, salt: &[u8; SALT_BYTES]) -> Derived {
+    let mut derived = Derived([0; 64]);
+    // Wiped when it is dropped, and never moved.
+    let mut hash = Sha256::new();
+    for (block, counter) in derived.0.as_chunks_mut::<32>().0.iter_mut().zip(1_u32..) {
+        hash.update(counter.to_be_bytes());
+        hash.update(key.expose());
+        hash.update(salt);
+        hash.finalize_into_reset(block.into());
+    }
     derived
+}
+
+/// A record's key and its commitment; wiped when it is dropped.
+struct Derived([u8; 64]);
+
+impl Derived {
+    fn key(&self) -> &[u8] {
+        &self.0[..32]
+    }
+
+    fn commitment(&self) -> &[u8] {
+        &self.0[32..]
+    }
+}
+
+impl Drop for Derived {
+    fn drop(&mut self) {
+        self.0.fill(0);
+        zeroize::optimization_barrier(&self.0);
+    }
 }
 
 fn cipher(key: &[u8]) -> Option<LessSafeKey> {
@@ -206,6 +227,8 @@ impl AssociatedData {
         data.push(&context.updated_at.0.to_be_bytes());
         data.push(&context.expires_at.map_or(i64::MAX, |at| at.0).to_be_bytes());
         data.push(&header);
+        // The cipher takes whole blocks quicker.
+        data.len = data.len.next_multiple_of(16);
         data
     }
 

@@ -97,7 +97,8 @@ impl Straight {
         Self(Vault::new(node))
     }
 
-    /// The tenant whose records are asked for, if a request does so and its path is written plainly.
+    /// The tenant whose records are asked for, if a request does so and its path is written
+    /// plainly.
     pub(crate) fn tenant<B>(request: &Request<B>) -> Option<&str> {
         let path = request.uri().path().strip_prefix("/v1/tenants/")?;
         let tenant = path.strip_suffix("/vault/retrieve")?;

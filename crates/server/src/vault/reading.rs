@@ -213,8 +213,8 @@ impl Reading {
                     bytes_max: BYTES_AT_ONCE,
                 };
                 self.at_once = RECORDS_AT_ONCE;
-                // Reading and opening are work without a pause. Twice: whoever encodes a stream takes
-                // the first for the end of what can be sent together, and asks again at once.
+                // Reading and opening are work without a pause. Twice: whoever encodes a stream
+                // takes the first for the end of what can be sent together, and asks again at once.
                 task::yield_now().await;
                 task::yield_now().await;
                 self.vault.records.list(tenant, range).await?

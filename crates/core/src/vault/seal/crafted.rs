@@ -80,7 +80,7 @@ struct Side {
 impl Side {
     fn new(key: &ClientKey, salt: &[u8; SALT_BYTES]) -> Self {
         let derived = derive(key, salt);
-        let (record_key, commitment) = derived.split_at(32);
+        let (record_key, commitment) = (derived.key(), derived.commitment());
         Self {
             record_key: record_key.try_into().unwrap(),
             commitment: commitment.try_into().unwrap(),

@@ -123,7 +123,7 @@ fn every_flipped_bit_is_noticed() {
             let expected = match at {
                 // A salt or a commitment that does not fit can't be told from another key here;
                 // the checksum that a store keeps tells it.
-                2..66 => Opening::WrongKey,
+                2..HEADER => Opening::WrongKey,
                 _ => Opening::Damaged,
             };
             assert_eq!(open(&key, &here.context(), &flipped), expected, "byte {at}");
@@ -155,7 +155,7 @@ fn one_ciphertext_opens_under_one_key_only() {
     let crafted = sealed(&one, &json("1"));
     let commitments = [derive(&one, &salt), derive(&other, &salt)].map(|derived| {
         let mut commitment = [0; 32];
-        commitment.copy_from_slice(&derived[32..]);
+        commitment.copy_from_slice(derived.commitment());
         commitment
     });
     assert_ne!(commitments[0], commitments[1]);
@@ -194,7 +194,7 @@ fn lengths_tell_little() {
 fn equal_values_under_equal_keys_have_nothing_in_common() {
     let (key, here) = (key("a"), At::here());
     let [one, other] =
-        [1, 2].map(|salt| seal(&key, 3, &here.context(), &json("1"), &[salt; 32]).unwrap());
+        [1, 2].map(|salt| seal(&key, 3, &here.context(), &json("1"), &[salt; SALT_BYTES]).unwrap());
     let common = one.as_bytes()[2..].iter().zip(&other.as_bytes()[2..]).filter(|(a, b)| a == b);
     assert!(common.count() < 16);
 }
@@ -228,7 +228,7 @@ fn known_answers() {
         updated_at: Millis(1_790_000_000_000),
         expires_at: None,
     };
-    let salt: [u8; 32] = std::array::from_fn(|at| 0xa0 + u8::try_from(at).unwrap());
+    let salt: [u8; SALT_BYTES] = std::array::from_fn(|at| 0xa0 + u8::try_from(at).unwrap());
     for (name, key) in [("generated", generated), ("passphrase", passphrase)] {
         let derived = key.derive(&profile, &mut workspace).unwrap();
         vector(&format!("{name} K"), derived.expose());
@@ -265,7 +265,7 @@ proptest! {
     fn any_bytes_can_be_opened(bytes: Vec<u8>) {
         let (key, here) = (key("a"), At::here());
         let mut sealed = sealed(&key, &json("1")).as_bytes().to_vec();
-        sealed.truncate(66);
+        sealed.truncate(HEADER);
         for bytes in [bytes.clone(), [sealed, bytes].concat()] {
             let opened = open(&key, &here.context(), &Sealed::new(bytes));
             prop_assert!(!matches!(opened, Opening::Opened(_)));
