@@ -65,7 +65,7 @@ pub(crate) fn seal_and_open(options: &Options) -> Result<(), Error> {
     let aad = vec![7; 27 + 4 + tenant.as_str().len() + 4 + id.as_str().len() + 3 * 8 + 2];
     let text = values::text(VALUE_BYTES);
     let mut bare = Bare { bytes: text.into_bytes(), aad };
-    let kept = cipher(&[7; 16])?;
+    let kept = cipher(&[7; 32])?;
     let turn = |length: Duration, bare: &mut Bare| -> Result<[[f64; 2]; 3], Error> {
         let ours = rate(length, ours)?;
         let scheduled = rate(length, |_| {
