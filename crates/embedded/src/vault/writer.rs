@@ -87,9 +87,10 @@ impl Writer {
                 let state = self.shared.read();
                 (state.current.bytes, state.flushing.is_some())
             };
-            let due = self.flush_bytes <= bytes || self.tidy && 0 < bytes;
-            // A keeper that is far behind is waited for, so that memory stays bounded.
-            if due && !flushing || 2 * self.flush_bytes <= bytes {
+            // Nothing is to be put away when there is nothing.
+            self.tidy &= 0 < bytes;
+            // A keeper that is behind is waited for, so that memory stays bounded.
+            if self.flush_bytes <= bytes || self.tidy && !flushing {
                 self.hand_over(flushes);
             }
         }
