@@ -31,6 +31,9 @@ use switchboard_core::{
 /// Why a batch is refused after a failure.
 pub(crate) const FAILED: &str = "the store has failed: the node is stopping";
 
+/// How many times the keys of a flush may wait in memory before the keeper is waited for.
+const BEHIND_MAX: usize = 8;
+
 /// The one that writes.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -70,7 +73,11 @@ impl Writer {
                 self.fail(&error, queue, batches);
                 return;
             }
-            if self.flush_keys <= self.ledger.fresh_len() {
+            if BEHIND_MAX * self.flush_keys <= self.ledger.fresh_len() {
+                // A keeper that is this far behind is waited for, so that memory stays bounded. One
+                // that is gone has told why.
+                let _ = flushes.send(self.flush());
+            } else if self.flush_keys <= self.ledger.fresh_len() {
                 match flushes.try_send(self.flush()) {
                     // The keeper is behind, or gone with the reason told: the log has it all.
                     Err(TrySendError::Full(flush) | TrySendError::Disconnected(flush)) => {
