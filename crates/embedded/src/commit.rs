@@ -20,7 +20,8 @@ use crate::{
     ingest::Ledger,
     keeper::Flush,
     log::Log,
-    queue::{Answer, Batch, Queue},
+    queue::{Answer, Batch},
+    serve::{Writes, failed},
 };
 use switchboard_core::{
     Code,
@@ -58,41 +59,6 @@ pub(crate) struct Group {
 }
 
 impl Writer {
-    /// Serves the queue until it is closed and empty, or the store fails. Then the rest is handed
-    /// to the keeper.
-    pub(crate) fn run(mut self, queue: &Queue, flushes: &SyncSender<Flush>) {
-        let mut batches = Vec::new();
-        while let Some(taken) = queue.take(mem::take(&mut batches)) {
-            batches = taken;
-            if self.health.has_failed() {
-                // Another thread's failure, told already.
-                self.end(queue, batches);
-                return;
-            }
-            if let Err(error) = self.commit(&mut batches) {
-                self.fail(&error, queue, batches);
-                return;
-            }
-            if BEHIND_MAX * self.flush_keys <= self.ledger.fresh_len() {
-                // A keeper that is this far behind is waited for, so that memory stays bounded. One
-                // that is gone has told why.
-                let _ = flushes.send(self.flush());
-            } else if self.flush_keys <= self.ledger.fresh_len() {
-                match flushes.try_send(self.flush()) {
-                    // The keeper is behind, or gone with the reason told: the log has it all.
-                    Err(TrySendError::Full(flush) | TrySendError::Disconnected(flush)) => {
-                        self.ledger.put_back(flush.fresh);
-                    }
-                    Ok(()) => {}
-                }
-            }
-        }
-        if 0 < self.ledger.fresh_len() {
-            // A keeper that is gone has told why.
-            let _ = flushes.send(self.flush());
-        }
-    }
-
     /// Records batches, durably, and answers them. An error is the end of the store.
     pub(crate) fn commit(&mut self, batches: &mut Vec<Batch>) -> Result<(), Error> {
         for batch in batches.drain(..) {
@@ -177,21 +143,42 @@ impl Writer {
         let bytes = self.ledger.memory_bytes() as u64;
         self.health.index_bytes.store(bytes, Ordering::Relaxed);
     }
+}
 
-    /// Tells everybody who waits that the store has failed, and lets nobody wait any more.
-    pub(crate) fn fail(&mut self, error: &Error, queue: &Queue, batches: Vec<Batch>) {
-        self.health.fail(&error.chain());
-        self.end(queue, batches);
+impl Writes for Writer {
+    type Work = Batch;
+    type Flush = Flush;
+    const WHAT: &'static str = "ingest";
+
+    fn commit(&mut self, batches: &mut Vec<Batch>) -> Result<(), Error> {
+        self.commit(batches)
     }
 
-    fn end(&mut self, queue: &Queue, batches: Vec<Batch>) {
-        queue.close(FAILED);
-        let unavailable = || Err(switchboard_core::Error::new(Code::Unavailable, FAILED));
+    fn hand_over(&mut self, flushes: &SyncSender<Flush>, at_the_end: bool) {
+        let fresh = self.ledger.fresh_len();
+        if BEHIND_MAX * self.flush_keys <= fresh || at_the_end && 0 < fresh {
+            // A keeper that is this far behind is waited for, so that memory stays bounded. One that
+            // is gone has told why.
+            let _ = flushes.send(self.flush());
+        } else if self.flush_keys <= fresh {
+            match flushes.try_send(self.flush()) {
+                // The keeper is behind, or gone with the reason told: the log has it all.
+                Err(TrySendError::Full(flush) | TrySendError::Disconnected(flush)) => {
+                    self.ledger.put_back(flush.fresh);
+                }
+                Ok(()) => {}
+            }
+        }
+    }
+
+    fn refuse_group(&mut self) {
         for (answer, _) in self.group.answers.drain(..) {
-            let _ = answer.send(unavailable());
+            // Nobody may be waiting any more.
+            let _ = answer.send(Err(failed()));
         }
-        for batch in batches.into_iter().chain(queue.take(Vec::new()).unwrap_or_default()) {
-            let _ = batch.answer.send(unavailable());
-        }
+    }
+
+    fn health(&self) -> &Arc<Health> {
+        &self.health
     }
 }

@@ -34,6 +34,7 @@ mod ports;
 mod power_cut;
 mod presence;
 mod queue;
+mod serve;
 mod slots;
 mod tenants;
 mod threads;
@@ -53,6 +54,7 @@ use self::{
     log::{Layout, Spare},
     open::Parts,
     queue::Queue,
+    serve::serve,
     threads::{Ends, Threads},
 };
 
@@ -169,21 +171,21 @@ impl Embedded {
         let waiting = Arc::clone(&queue);
         threads.spawn_pair(
             ["commit", "checkpoint"],
-            move |flushes| writer.run(&waiting, flushes),
+            move |flushes| serve(writer, &waiting, flushes),
             move |flushes, health, closing| keeper.run(flushes, health, closing),
         )?;
         let (waiting, writer, keeper) =
             (Arc::clone(&chats.front.queue), chats.writer, chats.keeper);
         threads.spawn_pair(
             ["chat", "chat-checkpoint"],
-            move |flushes| writer.run(&waiting, flushes),
+            move |flushes| serve(writer, &waiting, flushes),
             move |flushes, health, closing| keeper.run(flushes, health, closing),
         )?;
         let (waiting, writer, keeper) =
             (Arc::clone(&records.front.queue), records.writer, records.keeper);
         threads.spawn_pair(
             ["vault", "vault-checkpoint"],
-            move |flushes| writer.run(&waiting, flushes),
+            move |flushes| serve(writer, &waiting, flushes),
             move |flushes, health, closing| keeper.run(flushes, health, closing),
         )?;
         threads.spawn("reports", move || reports_keeper.run(&requests))?;

@@ -12,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, mpsc::SyncSender},
 };
 
-use switchboard_core::{Code, chat::Signals, store::Observer};
+use switchboard_core::{chat::Signals, store::Observer};
 
 pub(super) use self::group::Group;
 use super::{
@@ -24,10 +24,9 @@ use super::{
 };
 use crate::{
     Error,
-    commit::FAILED,
     health::{Gate, Health},
     log::Log,
-    queue::{Queue, Waiting as _},
+    serve::{Writes, failed},
     slots::Pair,
     tenants::Tenants,
 };
@@ -65,36 +64,6 @@ pub(super) struct Fresh {
 }
 
 impl Writer {
-    /// Serves the queue until it is closed and empty, or the store fails. Then the rest is handed
-    /// to the keeper.
-    pub(crate) fn run(mut self, queue: &Queue<Work>, flushes: &SyncSender<Flush>) {
-        let mut works = Vec::new();
-        while let Some(taken) = queue.take(mem::take(&mut works)) {
-            works = taken;
-            if self.health.has_failed() {
-                // Another thread's failure, told already.
-                self.end(queue, works);
-                return;
-            }
-            if let Err(error) = self.commit(&mut works) {
-                self.health.fail(&format!("chat: {}", error.chain()));
-                self.end(queue, works);
-                return;
-            }
-            let recent = self.shared.read().recent.current.entries;
-            // A keeper that is far behind is waited for, so that memory stays bounded.
-            if self.flush_entries <= recent
-                && (4 * self.flush_entries <= recent
-                    || self.shared.read().recent.flushing.is_none())
-            {
-                self.hand_over(flushes);
-            }
-        }
-        if 0 < self.shared.read().recent.current.entries {
-            self.hand_over(flushes);
-        }
-    }
-
     /// Does what waits, durably, and answers it. An error is the end of the store.
     pub(crate) fn commit(&mut self, works: &mut Vec<Work>) -> Result<(), Error> {
         for work in works.drain(..) {
@@ -115,14 +84,6 @@ impl Writer {
         }
     }
 
-    /// Everything that the tables do not have yet goes to the keeper. Nothing may be under way.
-    fn hand_over(&mut self, flushes: &SyncSender<Flush>) {
-        if let Some(flush) = self.flush() {
-            // A keeper that is gone has told why.
-            let _ = flushes.send(flush);
-        }
-    }
-
     /// Everything that the tables do not have yet. Waits for the keeper to be done with the last;
     /// none when it has failed.
     pub(crate) fn flush(&mut self) -> Option<Flush> {
@@ -134,20 +95,43 @@ impl Writer {
         Some(Flush { generation, fresh, position, last: state.last })
     }
 
-    /// Tells everybody who waits that the store has failed, and lets nobody wait any more.
-    fn end(&mut self, queue: &Queue<Work>, works: Vec<Work>) {
-        queue.close(FAILED);
-        let unavailable = || switchboard_core::Error::new(Code::Unavailable, FAILED);
-        for answered in self.group.take_answers() {
-            answered.fail(unavailable());
-        }
-        for work in works.into_iter().chain(queue.take(Vec::new()).unwrap_or_default()) {
-            work.refuse(unavailable());
+    fn listener(&self) -> Option<Arc<dyn Signals>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Writes for Writer {
+    type Work = Work;
+    type Flush = Flush;
+    const WHAT: &'static str = "chat";
+
+    fn commit(&mut self, works: &mut Vec<Work>) -> Result<(), Error> {
+        self.commit(works)
+    }
+
+    fn hand_over(&mut self, flushes: &SyncSender<Flush>, at_the_end: bool) {
+        let (recent, flushing) = {
+            let state = self.shared.read();
+            (state.recent.current.entries, state.recent.flushing.is_some())
+        };
+        // A keeper that is far behind is waited for, so that memory stays bounded.
+        let due = self.flush_entries <= recent && !flushing || 4 * self.flush_entries <= recent;
+        if (due || at_the_end && 0 < recent)
+            && let Some(flush) = self.flush()
+        {
+            // A keeper that is gone has told why.
+            let _ = flushes.send(flush);
         }
     }
 
-    fn listener(&self) -> Option<Arc<dyn Signals>> {
-        self.listener.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn refuse_group(&mut self) {
+        for answered in self.group.take_answers() {
+            answered.fail(failed());
+        }
+    }
+
+    fn health(&self) -> &Arc<Health> {
+        &self.health
     }
 }
 

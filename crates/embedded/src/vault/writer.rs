@@ -26,10 +26,9 @@ use super::{
 };
 use crate::{
     Error,
-    commit::FAILED,
     health::{Gate, Health},
     log::Log,
-    queue::{Queue, Waiting as _},
+    serve::{Writes, failed},
 };
 
 /// How many records are removed at once because their time is up: others wait so long.
@@ -67,36 +66,6 @@ pub(super) struct Group {
 struct Refused(String);
 
 impl Writer {
-    /// Serves the queue until it is closed and empty, or the store fails. Then the rest is handed
-    /// to the keeper.
-    pub(crate) fn run(mut self, queue: &Queue<Work>, flushes: &SyncSender<Flush>) {
-        let mut works = Vec::new();
-        while let Some(taken) = queue.take(mem::take(&mut works)) {
-            works = taken;
-            if self.health.has_failed() {
-                // Another thread's failure, told already.
-                self.end(queue, works);
-                return;
-            }
-            if let Err(error) = self.commit(&mut works) {
-                self.health.fail(&format!("vault: {}", error.chain()));
-                self.end(queue, works);
-                return;
-            }
-            let (bytes, flushing) = {
-                let state = self.shared.read();
-                (state.current.bytes, state.flushing.is_some())
-            };
-            // Nothing is to be put away when there is nothing.
-            self.tidy &= 0 < bytes;
-            // A keeper that is behind is waited for, so that memory stays bounded.
-            if self.flush_bytes <= bytes || self.tidy && !flushing {
-                self.hand_over(flushes);
-            }
-        }
-        self.hand_over(flushes);
-    }
-
     /// Does what waits, durably, and answers it. An error is the end of the store.
     pub(crate) fn commit(&mut self, works: &mut Vec<Work>) -> Result<(), Error> {
         for work in works.drain(..) {
@@ -296,13 +265,6 @@ impl Writer {
         Ok(())
     }
 
-    fn hand_over(&mut self, flushes: &SyncSender<Flush>) {
-        if let Some(flush) = self.flush() {
-            // A keeper that is gone has told why.
-            let _ = flushes.send(flush);
-        }
-    }
-
     /// Everything that the tables do not have yet, if there is anything. Waits for the keeper to be
     /// done with the last; none when it has failed.
     pub(crate) fn flush(&mut self) -> Option<Flush> {
@@ -316,17 +278,41 @@ impl Writer {
         state.flushing = Some(Arc::clone(&generation));
         Some(Flush { generation, position })
     }
+}
 
-    /// Tells everybody who waits that the store has failed, and lets nobody wait any more.
-    fn end(&mut self, queue: &Queue<Work>, works: Vec<Work>) {
-        queue.close(FAILED);
-        let unavailable = || switchboard_core::Error::new(Code::Unavailable, FAILED);
+impl Writes for Writer {
+    type Work = Work;
+    type Flush = Flush;
+    const WHAT: &'static str = "vault";
+
+    fn commit(&mut self, works: &mut Vec<Work>) -> Result<(), Error> {
+        self.commit(works)
+    }
+
+    fn hand_over(&mut self, flushes: &SyncSender<Flush>, at_the_end: bool) {
+        let (bytes, flushing) = {
+            let state = self.shared.read();
+            (state.current.bytes, state.flushing.is_some())
+        };
+        // Nothing is to be put away when there is nothing.
+        self.tidy &= 0 < bytes;
+        // A keeper that is behind is waited for, so that memory stays bounded.
+        if (at_the_end || self.flush_bytes <= bytes || self.tidy && !flushing)
+            && let Some(flush) = self.flush()
+        {
+            // A keeper that is gone has told why.
+            let _ = flushes.send(flush);
+        }
+    }
+
+    fn refuse_group(&mut self) {
         for answered in self.group.answers.drain(..) {
-            answered.tell(Err(unavailable()));
+            answered.tell(Err(failed()));
         }
-        for work in works.into_iter().chain(queue.take(Vec::new()).unwrap_or_default()) {
-            work.refuse(unavailable());
-        }
+    }
+
+    fn health(&self) -> &Arc<Health> {
+        &self.health
     }
 }
 
