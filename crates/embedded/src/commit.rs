@@ -157,8 +157,8 @@ impl Writes for Writer {
     fn hand_over(&mut self, flushes: &SyncSender<Flush>, at_the_end: bool) {
         let fresh = self.ledger.fresh_len();
         if BEHIND_MAX * self.flush_keys <= fresh || at_the_end && 0 < fresh {
-            // A keeper that is this far behind is waited for, so that memory stays bounded. One that
-            // is gone has told why.
+            // A keeper that is this far behind is waited for, so that memory stays bounded. One
+            // that is gone has told why.
             let _ = flushes.send(self.flush());
         } else if self.flush_keys <= fresh {
             match flushes.try_send(self.flush()) {
