@@ -46,6 +46,7 @@ const CORE_MAY_USE: &[&str] = &[
     "aws-lc-rs",
     "base64ct",
     "blake3",
+    "hashbrown",
     "rlibphonenumber",
     "sha2",
     "siphasher",

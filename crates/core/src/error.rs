@@ -37,6 +37,8 @@ pub enum Code {
     InvalidEncryptionKey,
     /// A value is no JSON that is taken, or not of the type that it is said to be.
     InvalidValue,
+    /// A topic or filter is not written as one.
+    InvalidTopic,
     /// A request can't be understood: malformed, of the wrong types, with unknown fields, or empty.
     InvalidRequest,
     /// A request is over a limit of size or number.
@@ -65,7 +67,7 @@ pub enum Code {
 impl Code {
     /// Every code, for tables and tests. In the order of declaration, so that `code as usize` is
     /// its index.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::InvalidKey,
         Self::InvalidTenant,
         Self::InvalidPhone,
@@ -75,6 +77,7 @@ impl Code {
         Self::InvalidId,
         Self::InvalidEncryptionKey,
         Self::InvalidValue,
+        Self::InvalidTopic,
         Self::InvalidRequest,
         Self::TooLarge,
         Self::TooManyRequests,
@@ -100,6 +103,7 @@ impl Code {
             Self::InvalidId => "invalid_id",
             Self::InvalidEncryptionKey => "invalid_encryption_key",
             Self::InvalidValue => "invalid_value",
+            Self::InvalidTopic => "invalid_topic",
             Self::InvalidRequest => "invalid_request",
             Self::TooLarge => "too_large",
             Self::TooManyRequests => "too_many_requests",

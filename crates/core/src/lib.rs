@@ -5,6 +5,7 @@
 //! argument, or through [`time::Clock`]. No type here can be serialized: what is on the wire or on
 //! disk is the business of those who put it there.
 
+pub mod bus;
 pub mod chat;
 pub mod client;
 pub mod error;

@@ -17,6 +17,7 @@ pub(crate) const fn of(code: Code) -> (tonic::Code, StatusCode) {
         | Code::InvalidId
         | Code::InvalidEncryptionKey
         | Code::InvalidValue
+        | Code::InvalidTopic
         | Code::InvalidRequest => (Grpc::InvalidArgument, StatusCode::BAD_REQUEST),
         Code::TooLarge => (Grpc::ResourceExhausted, StatusCode::PAYLOAD_TOO_LARGE),
         Code::TooManyRequests => (Grpc::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS),
@@ -78,6 +79,7 @@ invalid_cursor InvalidArgument 400
 invalid_id InvalidArgument 400
 invalid_encryption_key InvalidArgument 400
 invalid_value InvalidArgument 400
+invalid_topic InvalidArgument 400
 invalid_request InvalidArgument 400
 too_large ResourceExhausted 413
 too_many_requests ResourceExhausted 429
