@@ -8,18 +8,13 @@ use std::net::SocketAddr;
 
 use switchboard_core::{Result, Tenant};
 
-/// Where a request came from, for the log.
+/// Where a request of REST came from, for the log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) SocketAddr);
 
 impl Peer {
     /// Where a request with these extensions came from, if that was noted.
     pub(crate) fn of(extensions: &http::Extensions) -> Option<SocketAddr> {
-        extensions.get::<Self>().map(|Self(address)| *address)
-    }
-
-    /// The same of a call that tonic has taken apart.
-    pub(crate) fn of_tonic(extensions: &tonic::Extensions) -> Option<SocketAddr> {
         extensions.get::<Self>().map(|Self(address)| *address)
     }
 }

@@ -7,6 +7,7 @@
 use std::{
     convert::Infallible,
     error::Error,
+    net::SocketAddr,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -77,16 +78,13 @@ impl Connections {
     /// Serves one connection to its end. When told to stop, finishes what has begun.
     pub(crate) async fn serve(self, stream: TcpStream, stop: CancellationToken) {
         let begun = Arc::new(AtomicBool::new(false));
-        let peer = stream.peer_addr().ok().map(Peer);
+        let from = stream.peer_addr().ok();
         let service = {
             let (begun, services, router) = (Arc::clone(&begun), self.services, self.router);
             let straight = self.straight;
-            service_fn(move |mut request: Request<Incoming>| {
-                if let Some(peer) = peer {
-                    request.extensions_mut().insert(peer);
-                }
+            service_fn(move |request: Request<Incoming>| {
                 begun.store(true, Ordering::Relaxed);
-                answer((services.as_ref(), straight.as_ref()), &router, request)
+                answer((services.as_ref(), straight.as_ref()), &router, request, from)
             })
         };
         // Pinned where they are made: moving them would take their room twice.
@@ -122,18 +120,22 @@ impl Connections {
 fn answer(
     (services, straight): (Option<&Arc<Services>>, Option<&Straight>),
     router: &Router,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
+    from: Option<SocketAddr>,
 ) -> impl Future<Output = Result<Response<Answer>, Infallible>> + use<> {
     if let Some(services) = services
         && let Some(call) = services.call(request.uri().path())
     {
-        let answer = services.answer(call, request);
+        let answer = services.answer(call, request, from);
         return Either::Left(answer.map(|answer| Ok(answer.map(Answer::Grpc))));
     }
+    if let Some(from) = from {
+        request.extensions_mut().insert(Peer(from));
+    }
     if let Some(straight) = straight
-        && Straight::tenant(&request).is_some()
+        && let Some(tenant) = Straight::tenant(&request).map(str::to_owned)
     {
-        let answer = Box::pin(straight.clone().answer(request));
+        let answer = Box::pin(straight.clone().answer(tenant, request));
         return Either::Right(Either::Left(answer.map(|answer| Ok(answer.map(Answer::Routed)))));
     }
     // Boxed, so that a request to a service does not carry the room that this would take.

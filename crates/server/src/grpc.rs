@@ -8,7 +8,7 @@ mod unary;
 mod until;
 mod vault;
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use http::{Request, Response};
@@ -18,7 +18,7 @@ use switchboard_proto::{
     tenten::interview::status_reader_server::StatusReaderServer as FixedReaderServer,
     v1::{
         chat_service_server::ChatServiceServer, report_service_server::ReportServiceServer,
-        status_reader_server::StatusReaderServer, vault_service_server::VaultServiceServer,
+        status_reader_server::StatusReaderServer,
     },
 };
 use tokio::time;
@@ -67,28 +67,32 @@ impl Services {
         let here = match call {
             Call::Connect => self.gateway.is_some(),
             Call::Ingest | Call::IngestBatch | Call::IngestStream => self.ingest.is_some(),
-            Call::Store => self.vault.is_some(),
+            Call::Store | Call::Retrieve | Call::Delete | Call::Rekey => self.vault.is_some(),
         };
         here.then_some(call)
     }
 
-    /// Answers a request that is such a call.
+    /// Answers a request that is such a call, from an address.
     pub(crate) fn answer(
         self: &Arc<Self>,
         call: Call,
         request: Request<Incoming>,
+        from: Option<SocketAddr>,
     ) -> impl Future<Output = Response<Answer>> + use<> {
         let services = Arc::clone(self);
         async move {
             // Boxed, so that the commonest call does not carry the room that the others take.
-            match (call, &services.ingest, &services.gateway) {
-                (Call::Ingest, Some(ingest), _) => ingest.one(request).await,
-                (Call::IngestBatch, Some(ingest), _) => Box::pin(ingest.batch(request)).await,
-                (Call::IngestStream, Some(ingest), _) => Box::pin(ingest.stream(request)).await,
-                (Call::Store, ..) if let Some(vault) = &services.vault => {
-                    Box::pin(vault.store_straight(request)).await
+            match (call, &services.ingest, &services.vault, &services.gateway) {
+                (Call::Ingest, Some(ingest), ..) => ingest.one(request).await,
+                (Call::IngestBatch, Some(ingest), ..) => Box::pin(ingest.batch(request)).await,
+                (Call::IngestStream, Some(ingest), ..) => Box::pin(ingest.stream(request)).await,
+                (Call::Store, _, Some(vault), _) => Box::pin(vault.store(request, from)).await,
+                (Call::Retrieve, _, Some(vault), _) => {
+                    Box::pin(vault.retrieve(request, from)).await
                 }
-                (Call::Connect, _, Some(gateway)) => gateway::connect(gateway, request),
+                (Call::Delete, _, Some(vault), _) => Box::pin(vault.delete(request, from)).await,
+                (Call::Rekey, _, Some(vault), _) => Box::pin(vault.rekey(request, from)).await,
+                (Call::Connect, .., Some(gateway)) => gateway::connect(gateway, request),
                 _ => tonic::Status::unimplemented("this node has not the role for this call")
                     .into_http()
                     .map(Answer::Unary),
@@ -105,6 +109,9 @@ pub(crate) enum Call {
     IngestStream,
     Connect,
     Store,
+    Retrieve,
+    Delete,
+    Rekey,
 }
 
 impl Call {
@@ -116,6 +123,9 @@ impl Call {
             "IngestService/IngestStream" => Some(Self::IngestStream),
             "GatewayService/Connect" => Some(Self::Connect),
             "VaultService/Store" => Some(Self::Store),
+            "VaultService/Retrieve" => Some(Self::Retrieve),
+            "VaultService/Delete" => Some(Self::Delete),
+            "VaultService/Rekey" => Some(Self::Rekey),
             _ => None,
         }
     }
@@ -155,11 +165,8 @@ pub(crate) fn routes(node: &Node, tally: Option<Arc<Tally>>, api: bool) -> (Rout
     });
     let chat = api.then(|| {
         let chat = ChatServiceServer::new(Chat::new(node, tally.clone()));
-        let chat = chat.max_decoding_message_size(node.limits.body_bytes_max);
-        let vault = Vault::new(node);
-        let bytes_max = vault.bytes_max();
-        let vault = VaultServiceServer::new(vault).max_decoding_message_size(bytes_max);
-        Routes::from(Router::new()).add_service(chat).add_service(vault)
+        let service = chat.max_decoding_message_size(node.limits.body_bytes_max);
+        Routes::from(Router::new()).add_service(service)
     });
     let presence = Presence::new(node, tally);
     let limit = node.limits.report_bytes_max;

@@ -25,13 +25,19 @@ impl Secret {
         Self(Vec::with_capacity(bytes))
     }
 
-    /// Appends bytes; where there is no room, in a new place, and the old one is wiped.
-    pub fn push(&mut self, bytes: &[u8]) {
-        if self.0.capacity() - self.0.len() < bytes.len() {
-            let mut larger = Self::with_room((self.0.len() + bytes.len()).next_power_of_two());
+    /// Makes room for so many more bytes; where there is none, in a new place, and the old one is
+    /// wiped.
+    pub fn reserve(&mut self, more: usize) {
+        if self.0.capacity() - self.0.len() < more {
+            let mut larger = Self::with_room((self.0.len() + more).next_power_of_two());
             larger.0.extend_from_slice(&self.0);
             *self = larger;
         }
+    }
+
+    /// Appends bytes, for which it makes room.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len());
         self.0.extend_from_slice(bytes);
     }
 

@@ -7,9 +7,7 @@ use std::future::{self, Ready};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use switchboard_core::Result;
-use switchboard_proto::v1::{
-    IngestBatchRequest, IngestBatchResponse, IngestRequest, IngestResponse,
-};
+use switchboard_proto::v1::{IngestBatchRequest, IngestRequest, IngestResponse};
 use tonic::{
     Status, Streaming,
     server::{Grpc, StreamingService},
@@ -17,10 +15,7 @@ use tonic::{
 use tonic_prost::ProstCodec;
 
 use self::pipeline::Pipeline;
-use super::{
-    Answer, named,
-    unary::{answer, message, refusal},
-};
+use super::{Answer, named, unary};
 use crate::{caller::Caller, door::Entrance, node::Node, wire};
 
 /// Ingest over gRPC.
@@ -45,30 +40,20 @@ impl Ingest {
 
     /// Records one key.
     pub(super) async fn one(&self, request: Request<Incoming>) -> Response<Answer> {
-        if let Some(refusal) = refusal(&request) {
-            return refusal.map(Answer::Unary);
-        }
-        let (parts, body) = request.into_parts();
-        let work = |caller: Caller| async move {
-            let IngestRequest { tenant, key } = message(body, self.bytes_max()).await?;
+        let work = |caller: Caller, IngestRequest { tenant, key }| async move {
             let (receipt, at) = self.node.ingest(caller.tenant(&tenant)?, &key).await?;
             Ok(wire::to::ingest_response(receipt, at))
         };
-        answer(self.one.pass(&parts.headers, work).await).map(Answer::Unary)
+        unary::pass(&self.one, request, self.bytes_max(), work).await.map(Answer::Unary)
     }
 
     /// Records a batch.
     pub(super) async fn batch(&self, request: Request<Incoming>) -> Response<Answer> {
-        if let Some(refusal) = refusal(&request) {
-            return refusal.map(Answer::Unary);
-        }
-        let (parts, body) = request.into_parts();
-        let work = |caller: Caller| async move {
-            let IngestBatchRequest { tenant, keys } = message(body, self.bytes_max()).await?;
+        let work = |caller: Caller, IngestBatchRequest { tenant, keys }| async move {
             let ingested = self.node.ingest_batch(caller.tenant(&tenant)?, &keys).await?;
-            Ok::<IngestBatchResponse, _>(wire::to::batch_response(ingested))
+            Ok(wire::to::batch_response(ingested))
         };
-        answer(self.batch.pass(&parts.headers, work).await).map(Answer::Unary)
+        unary::pass(&self.batch, request, self.bytes_max(), work).await.map(Answer::Unary)
     }
 
     /// Records keys as they come.

@@ -18,7 +18,7 @@ use hyper::body::{Body as _, Incoming};
 use prost::Message;
 use switchboard_core::{Code, Error, Result};
 
-use crate::status;
+use crate::{caller::Caller, door::Entrance, status};
 
 /// The bytes before a message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
@@ -31,10 +31,7 @@ const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 ///
 /// [`Code::TooLarge`]; [`Code::InvalidRequest`] for what is not the message, no message, more than
 /// one or a compressed one; [`Code::Unavailable`] when the caller left.
-pub(super) async fn message<M: Message + Default>(
-    mut body: Incoming,
-    bytes_max: usize,
-) -> Result<M> {
+async fn message<M: Message + Default>(mut body: Incoming, bytes_max: usize) -> Result<M> {
     let mut whole = Bytes::new();
     while !body.is_end_stream() {
         let Some(frame) = body.frame().await else { break };
@@ -77,8 +74,28 @@ fn decoded<M: Message + Default>(mut whole: Bytes) -> Result<M> {
     })
 }
 
+/// Passes a call through its entrance, and answers it.
+pub(super) async fn pass<Q, A, F>(
+    entrance: &Entrance,
+    request: Request<Incoming>,
+    bytes_max: usize,
+    work: impl FnOnce(Caller, Q) -> F,
+) -> Response<Answer>
+where
+    Q: Message + Default,
+    A: Message,
+    F: Future<Output = Result<A>>,
+{
+    if let Some(refusal) = refusal(&request) {
+        return refusal;
+    }
+    let (parts, body) = request.into_parts();
+    let work = |caller| async move { work(caller, message(body, bytes_max).await?).await };
+    answer(entrance.pass(&parts.headers, work).await)
+}
+
 /// The answer to a call, as gRPC writes it.
-pub(super) fn answer<M: Message>(result: Result<M>) -> Response<Answer> {
+fn answer<M: Message>(result: Result<M>) -> Response<Answer> {
     let message = match result {
         Ok(message) => message,
         Err(error) => return status::grpc(&error).into_http(),

@@ -1,149 +1,143 @@
-//! `switchboard.v1.VaultService`.
+//! `switchboard.v1.VaultService`, each call straight from the connection.
 
-use std::{collections::VecDeque, mem, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{collections::VecDeque, mem, net::SocketAddr, pin::Pin};
 
 use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
-use http::Request as HttpRequest;
+use http::{Request, Response};
 use hyper::body::Incoming;
-use switchboard_core::Result;
-use switchboard_proto::v1::{
-    DeleteRequest, DeleteResponse, Record, RekeyRequest, RekeyResponse, RetrieveRequest,
-    StoreRequest, StoreResponse, vault_service_server::VaultService,
+use switchboard_core::{Result, vault::Pattern};
+use switchboard_proto::v1::{DeleteRequest, Record, RekeyRequest, RetrieveRequest, StoreRequest};
+use tonic::{
+    Status,
+    server::{Grpc, ServerStreamingService},
 };
-use tonic::{Request, Response, Status};
+use tonic_prost::ProstCodec;
 
-use super::{
-    Answer,
-    unary::{answer, message, refusal},
-};
+use super::{Answer, named, unary};
 use crate::{
-    caller::{Caller, Peer},
+    caller::Caller,
     node::Node,
     status,
     vault::{Asker, BESIDE_VALUE, Entrances, Opened, Reading},
     wire::vault as wire,
 };
 
-/// The vault over gRPC.
-#[derive(Clone, Debug)]
-pub(crate) struct Vault(Arc<Inner>);
+/// Where a call came from, if that is known.
+type Address = Option<SocketAddr>;
 
+/// The vault over gRPC.
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Vault {
     node: Node,
     entrances: Entrances,
 }
 
 impl Vault {
     pub(crate) fn new(node: &Node) -> Self {
-        let entrances = Entrances::new(node, "grpc");
-        Self(Arc::new(Inner { node: node.clone(), entrances }))
+        Self { node: node.clone(), entrances: Entrances::new(node, "grpc") }
     }
 
     /// The longest message that is taken, in bytes.
-    pub(super) fn bytes_max(&self) -> usize {
-        self.0.node.limits.body_bytes_max + BESIDE_VALUE
+    fn bytes_max(&self) -> usize {
+        self.node.limits.body_bytes_max + BESIDE_VALUE
     }
 
-    /// Stores a value, straight from the connection.
-    pub(super) async fn store_straight(
+    /// Stores a value.
+    pub(super) async fn store(
         &self,
-        request: HttpRequest<Incoming>,
-    ) -> http::Response<Answer> {
-        if let Some(refusal) = refusal(&request) {
-            return refusal.map(Answer::Unary);
-        }
-        let (parts, body) = request.into_parts();
-        let address = Peer::of(&parts.extensions);
-        let work = |caller: Caller| async move {
-            let request = message(body, self.bytes_max()).await?;
-            self.stored(caller, address, request).await
+        request: Request<Incoming>,
+        address: Address,
+    ) -> Response<Answer> {
+        let work = |caller: Caller, mut sent: StoreRequest| async move {
+            let asker = Asker { tenant: caller.tenant(&sent.tenant)?, address };
+            let stored = self.node.vault.store(&asker, wire::storing(&mut sent)?).await?;
+            Ok(wire::stored(mem::take(&mut sent.id), &stored))
         };
-        let passed = self.0.entrances.store.pass(&parts.headers, work).await;
-        answer(passed).map(Answer::Unary)
+        let entrance = &self.entrances.store;
+        unary::pass(entrance, request, self.bytes_max(), work).await.map(Answer::Unary)
     }
 
-    async fn stored(
+    /// Streams the records that a key opens.
+    pub(super) async fn retrieve(
         &self,
-        caller: Caller,
-        address: Option<SocketAddr>,
-        mut request: StoreRequest,
-    ) -> Result<StoreResponse> {
-        let asker = Asker { tenant: caller.tenant(&request.tenant)?, address };
-        let storing = wire::storing(&mut request)?;
-        let stored = self.0.node.vault.store(&asker, storing).await?;
-        Ok(wire::stored(mem::take(&mut request.id), &stored))
+        request: Request<Incoming>,
+        address: Address,
+    ) -> Response<Answer> {
+        let codec = ProstCodec::<Record, RetrieveRequest>::default();
+        let mut grpc = Grpc::new(codec).max_decoding_message_size(self.bytes_max());
+        let retrieve = Retrieve { vault: self, address };
+        named(grpc.server_streaming(retrieve, request).await).map(Answer::Stream)
+    }
+
+    /// Removes what a key opens.
+    pub(super) async fn delete(
+        &self,
+        request: Request<Incoming>,
+        address: Address,
+    ) -> Response<Answer> {
+        let work = |caller: Caller, mut sent: DeleteRequest| async move {
+            let asker = Asker { tenant: caller.tenant(&sent.tenant)?, address };
+            let (pattern, key) = (Pattern::new(&sent.id)?, wire::key(&mut sent.encryption_key)?);
+            let deleted = self.node.vault.delete(asker, pattern, key, &sent.cursor).await?;
+            Ok(wire::deleted(deleted))
+        };
+        let entrance = &self.entrances.delete;
+        unary::pass(entrance, request, self.bytes_max(), work).await.map(Answer::Unary)
+    }
+
+    /// Seals what an old key opens under a new one.
+    pub(super) async fn rekey(
+        &self,
+        request: Request<Incoming>,
+        address: Address,
+    ) -> Response<Answer> {
+        let work = |caller: Caller, mut sent: RekeyRequest| async move {
+            let asker = Asker { tenant: caller.tenant(&sent.tenant)?, address };
+            let pattern = Pattern::new(&sent.id)?;
+            let old = wire::key(&mut sent.old_encryption_key)?;
+            let keys = [old, wire::key(&mut sent.new_encryption_key)?];
+            let rekeyed = self.node.vault.rekey(asker, pattern, keys, &sent.cursor).await?;
+            Ok(wire::rekeyed(rekeyed))
+        };
+        let entrance = &self.entrances.rekey;
+        unary::pass(entrance, request, self.bytes_max(), work).await.map(Answer::Unary)
     }
 }
 
-#[tonic::async_trait]
-impl VaultService for Vault {
-    type RetrieveStream = Pin<Box<dyn Stream<Item = Result<Record, Status>> + Send>>;
+/// Begins a stream of records.
+struct Retrieve<'a> {
+    vault: &'a Vault,
+    address: Address,
+}
 
-    async fn store(
-        &self,
-        request: Request<StoreRequest>,
-    ) -> Result<Response<StoreResponse>, Status> {
-        let (metadata, extensions, request) = request.into_parts();
-        let address = Peer::of_tonic(&extensions);
-        let work = |caller| self.stored(caller, address, request);
-        let passed = self.0.entrances.store.pass(metadata.as_ref(), work).await;
-        passed.map(Response::new).map_err(|error| status::grpc(&error))
-    }
+type Records = Pin<Box<dyn Stream<Item = Result<Record, Status>> + Send>>;
 
-    async fn retrieve(
-        &self,
-        request: Request<RetrieveRequest>,
-    ) -> Result<Response<Self::RetrieveStream>, Status> {
-        let (metadata, extensions, mut request) = request.into_parts();
-        let address = Peer::of_tonic(&extensions);
-        let work = |caller: Caller| async move {
-            let asker = Asker { tenant: caller.tenant(&request.tenant)?, address };
-            let pattern = wire::pattern(&request.id)?;
-            let key = wire::key(&mut request.encryption_key)?;
-            let vault = &self.0.node.vault;
-            let reading = vault.read(asker, pattern, key, &request.cursor).await?;
-            Ok((reading, request.limit))
-        };
-        let passed = self.0.entrances.retrieve.pass(metadata.as_ref(), work).await;
-        let (reading, limit) = passed.map_err(|error| status::grpc(&error))?;
-        let left = if limit == 0 { usize::MAX } else { limit as usize };
-        let draining = self.0.node.draining.clone().cancelled_owned();
-        Ok(Response::new(Box::pin(records(reading).take(left).take_until(draining))))
-    }
+impl<'a> ServerStreamingService<RetrieveRequest> for Retrieve<'a> {
+    type Response = Record;
+    type ResponseStream = Records;
+    type Future =
+        Pin<Box<dyn Future<Output = Result<tonic::Response<Records>, Status>> + Send + 'a>>;
 
-    async fn delete(
-        &self,
-        request: Request<DeleteRequest>,
-    ) -> Result<Response<DeleteResponse>, Status> {
-        let (metadata, extensions, mut request) = request.into_parts();
-        let address = Peer::of_tonic(&extensions);
-        let work = |caller: Caller| async move {
-            let asker = Asker { tenant: caller.tenant(&request.tenant)?, address };
-            let pattern = wire::pattern(&request.id)?;
-            let key = wire::key(&mut request.encryption_key)?;
-            self.0.node.vault.delete(asker, pattern, key, &request.cursor).await
-        };
-        let passed = self.0.entrances.delete.pass(metadata.as_ref(), work).await;
-        passed.map(wire::deleted).map(Response::new).map_err(|error| status::grpc(&error))
-    }
-
-    async fn rekey(
-        &self,
-        request: Request<RekeyRequest>,
-    ) -> Result<Response<RekeyResponse>, Status> {
-        let (metadata, extensions, mut request) = request.into_parts();
-        let address = Peer::of_tonic(&extensions);
-        let work = |caller: Caller| async move {
-            let asker = Asker { tenant: caller.tenant(&request.tenant)?, address };
-            let pattern = wire::pattern(&request.id)?;
-            let old = wire::key(&mut request.old_encryption_key)?;
-            let new = wire::key(&mut request.new_encryption_key)?;
-            self.0.node.vault.rekey(asker, pattern, [old, new], &request.cursor).await
-        };
-        let passed = self.0.entrances.rekey.pass(metadata.as_ref(), work).await;
-        passed.map(wire::rekeyed).map(Response::new).map_err(|error| status::grpc(&error))
+    fn call(&mut self, request: tonic::Request<RetrieveRequest>) -> Self::Future {
+        let Self { vault, address } = *self;
+        Box::pin(async move {
+            let Vault { node, entrances } = vault;
+            let (metadata, _, mut sent) = request.into_parts();
+            let limit = sent.limit;
+            let work = |caller: Caller| async move {
+                let asker = Asker { tenant: caller.tenant(&sent.tenant)?, address };
+                let (pattern, key) =
+                    (Pattern::new(&sent.id)?, wire::key(&mut sent.encryption_key)?);
+                node.vault.read(asker, pattern, key, &sent.cursor).await
+            };
+            let passed = entrances.retrieve.pass(metadata.as_ref(), work).await;
+            let reading = passed.map_err(|error| status::grpc(&error))?;
+            let left = if limit == 0 { usize::MAX } else { limit as usize };
+            let draining = node.draining.clone().cancelled_owned();
+            let records = records(reading).take(left).take_until(draining);
+            Ok(tonic::Response::new(Box::pin(records) as Records))
+        })
     }
 }
 

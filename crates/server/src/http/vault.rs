@@ -2,7 +2,7 @@
 
 mod bodies;
 
-use std::{mem, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 use switchboard_core::{
     Code, Error, Millis, Result,
-    vault::{self, RecordId, Value},
+    vault::{self, EncryptionKey, Pattern, RecordId, Value},
 };
 
 use self::bodies::{
@@ -31,7 +31,7 @@ use crate::{
     caller::{Caller, Peer},
     node::Node,
     vault::{Asker, BESIDE_VALUE, Entrances, Storing, WINDOW_BYTES},
-    wire::vault::{key, pattern},
+    wire::vault::key,
 };
 
 /// Where a list goes on.
@@ -107,10 +107,7 @@ impl Straight {
     }
 
     /// Answers such a request.
-    pub(crate) async fn answer(self, request: Request<Incoming>) -> Response {
-        let Some(tenant) = Self::tenant(&request).map(str::to_owned) else {
-            return StatusCode::NOT_FOUND.into_response();
-        };
+    pub(crate) async fn answer(self, tenant: String, request: Request<Incoming>) -> Response {
         let (parts, body) = request.into_parts();
         let answered = self.0.retrieve(Ok(tenant), &parts, body).await;
         harden(answered.unwrap_or_else(|error| Problem(error).into_response()))
@@ -218,7 +215,7 @@ impl Vault {
                 return Err(Error::new(Code::InvalidRequest, what));
             }
             let limit = vault::page_limit(sent.limit.unwrap_or_default())?;
-            let (pattern, key) = (pattern(&sent.id)?, key(&mut sent.encryption_key)?);
+            let (pattern, key) = (Pattern::new(&sent.id)?, key(&mut sent.encryption_key)?);
             let cursor = sent.cursor.unwrap_or_default();
             page(self, asker, (pattern, key), &cursor, limit).await
         };
@@ -233,7 +230,7 @@ impl Vault {
 async fn page(
     vault: &Vault,
     asker: Asker,
-    (pattern, key): (vault::Pattern, Arc<vault::EncryptionKey>),
+    (pattern, key): (Pattern, Arc<EncryptionKey>),
     cursor: &str,
     limit: usize,
 ) -> Result<(Array, Option<String>)> {
@@ -281,8 +278,8 @@ async fn delete(
     let work = |caller: Caller| async move {
         let (asker, mut sent) =
             vault.asked::<DeleteRequest, _>(caller, &tenant_of(tenant)?, (parts, body)).await?;
-        let (pattern, key) = (pattern(&sent.id)?, key(&mut sent.encryption_key)?);
-        let cursor = mem::take(&mut sent.cursor).unwrap_or_default();
+        let (pattern, key) = (Pattern::new(&sent.id)?, key(&mut sent.encryption_key)?);
+        let cursor = sent.cursor.unwrap_or_default();
         vault.node.vault.delete(asker, pattern, key, &cursor).await
     };
     let changed = vault.entrances.delete.pass(&parts.headers, work).await?;
@@ -319,9 +316,9 @@ async fn rekey(
     let work = |caller: Caller| async move {
         let (asker, mut sent) =
             vault.asked::<RekeyRequest, _>(caller, &tenant_of(tenant)?, (parts, body)).await?;
-        let pattern = pattern(&sent.id)?;
+        let pattern = Pattern::new(&sent.id)?;
         let keys = [key(&mut sent.old_encryption_key)?, key(&mut sent.new_encryption_key)?];
-        let cursor = mem::take(&mut sent.cursor).unwrap_or_default();
+        let cursor = sent.cursor.unwrap_or_default();
         vault.node.vault.rekey(asker, pattern, keys, &cursor).await
     };
     let changed = vault.entrances.rekey.pass(&parts.headers, work).await?;

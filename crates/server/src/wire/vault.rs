@@ -4,7 +4,7 @@ use std::{mem, sync::Arc};
 
 use switchboard_core::{
     Code, Error, Millis, Result,
-    vault::{Content, ContentType, EncryptionKey, Pattern, RecordId, Value},
+    vault::{Content, ContentType, EncryptionKey, RecordId, Value},
 };
 use switchboard_proto::v1::{self, value::Content as Sent};
 
@@ -13,11 +13,6 @@ use crate::vault::{Changed, Opened, Stored, Storing};
 /// A key as it came.
 pub(crate) fn key(text: &mut String) -> Result<Arc<EncryptionKey>> {
     EncryptionKey::new(mem::take(text)).map(Arc::new)
-}
-
-/// An id or pattern as it came.
-pub(crate) fn pattern(text: &str) -> Result<Pattern> {
-    Pattern::new(text)
 }
 
 /// What is to be stored.

@@ -3,7 +3,7 @@
 //! What is refused is told by its place alone: an error that shows what stands there would show a
 //! key or a value.
 
-use std::io::Write as _;
+use std::io::{self, Write};
 
 use base64ct::{Base64, Encoding as _};
 use bytes::Bytes;
@@ -167,69 +167,64 @@ pub(super) fn read<T: DeserializeOwned>(body: &Secret) -> Result<T> {
 
 /// Records as a JSON array, written with the values as they are.
 #[derive(Default)]
-pub(super) struct Array(Vec<u8>);
+pub(super) struct Array(Secret);
 
 impl Array {
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.0.expose().len()
     }
 
     pub(super) fn push(&mut self, opened: &Opened) {
-        let content = opened.value.content();
-        let len = match content {
-            Content::Json(text) => text.len(),
-            Content::Bytes(_, bytes) => bytes.len().div_ceil(3) * 4,
-        };
-        self.grow(len + 2 * opened.id.as_str().len() + 256);
-        self.0.push(if self.0.is_empty() { b'[' } else { b',' });
-        self.0.extend_from_slice(b"{\"id\":");
+        // What stands beside the value, and the value; most ids are short.
+        self.0.reserve(256 + opened.value.len());
+        self.0.push(if self.len() == 0 { b"[" } else { b"," });
+        self.0.push(b"{\"id\":");
         self.text(opened.id.as_str());
-        match content {
+        match opened.value.content() {
             Content::Json(text) => {
-                self.0.extend_from_slice(b",\"value\":");
-                self.0.extend_from_slice(text.as_bytes());
+                self.0.push(b",\"value\":");
+                self.0.push(text.as_bytes());
             }
             Content::Bytes(content_type, bytes) => {
-                self.0.extend_from_slice(b",\"bytes\":\"");
-                let encoded = Zeroizing::new(Base64::encode_string(bytes));
-                self.0.extend_from_slice(encoded.as_bytes());
-                self.0.extend_from_slice(b"\",\"content_type\":");
+                self.0.push(b",\"bytes\":\"");
+                self.0.push(Zeroizing::new(Base64::encode_string(bytes)).as_bytes());
+                self.0.push(b"\",\"content_type\":");
                 self.text(content_type.as_str());
             }
         }
-        let _ = write!(
-            self.0,
-            ",\"version\":{},\"updated_at\":{}",
-            opened.version, opened.updated_at.0
-        );
-        if let Some(at) = opened.expires_at {
-            let _ = write!(self.0, ",\"expires_at\":{}", at.0);
+        let Opened { version, updated_at, expires_at, .. } = opened;
+        // Writing to memory does not fail.
+        let _ = write!(self, ",\"version\":{version},\"updated_at\":{}", updated_at.0);
+        if let Some(at) = expires_at {
+            let _ = write!(self, ",\"expires_at\":{}", at.0);
         }
-        self.0.push(b'}');
+        self.0.push(b"}");
     }
 
     /// The whole answer; wiped when it is sent.
     pub(super) fn end(mut self) -> Bytes {
-        if self.0.is_empty() {
-            self.0.push(b'[');
+        if self.len() == 0 {
+            self.0.push(b"[");
         }
         // For whoever reads it in a terminal.
-        self.0.extend_from_slice(b"]\n");
-        Bytes::from_owner(Sent(Secret::new(self.0)))
+        self.0.push(b"]\n");
+        Bytes::from_owner(Sent(self.0))
     }
 
     fn text(&mut self, text: &str) {
         // Writing to memory does not fail.
-        let _ = serde_json::to_writer(&mut self.0, text);
+        let _ = serde_json::to_writer(self, text);
+    }
+}
+
+impl Write for Array {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.push(bytes);
+        Ok(bytes.len())
     }
 
-    /// Makes room without leaving a copy behind.
-    fn grow(&mut self, more: usize) {
-        if self.0.capacity() - self.0.len() < more {
-            let mut larger = Vec::with_capacity((2 * self.0.capacity()).max(self.0.len() + more));
-            larger.extend_from_slice(&self.0);
-            drop(Secret::new(std::mem::replace(&mut self.0, larger)));
-        }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
