@@ -38,7 +38,6 @@ use switchboard_core::{
         MessagesPage, Name, PhoneNumber, Reach, Registered, Sent, Signals, Steps, User,
     },
 };
-use tokio::sync::oneshot;
 
 pub(crate) use self::{
     keeper::Keeper,
@@ -66,16 +65,9 @@ pub(crate) struct Front {
 impl Front {
     fn ask<T: Send + 'static>(
         &self,
-        task: impl FnOnce(oneshot::Sender<Answer<T>>) -> Task,
+        task: impl FnOnce(crate::queue::Answer<T>) -> Task,
     ) -> chat::Answer<T> {
-        let (answer, answered) = oneshot::channel();
-        self.queue.push(Work { task: task(answer), arrived: Instant::now() });
-        Box::pin(async {
-            answered.await.unwrap_or_else(|_| {
-                let what = "the store ended before the answer: it is not known what was done";
-                Err(Refusal::new(Code::Unavailable, what))
-            })
-        })
+        self.queue.ask(|answer| Work { task: task(answer), arrived: Instant::now() })
     }
 
     /// What was read is there at once: nothing is waited for but the disk.

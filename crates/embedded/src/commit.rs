@@ -29,9 +29,6 @@ use switchboard_core::{
     store::{Commit, Observer},
 };
 
-/// Why a batch is refused after a failure.
-pub(crate) const FAILED: &str = "the store has failed: the node is stopping";
-
 /// How many times the keys of a flush may wait in memory before the keeper is waited for.
 const BEHIND_MAX: usize = 8;
 
@@ -59,14 +56,6 @@ pub(crate) struct Group {
 }
 
 impl Writer {
-    /// Records batches, durably, and answers them. An error is the end of the store.
-    pub(crate) fn commit(&mut self, batches: &mut Vec<Batch>) -> Result<(), Error> {
-        for batch in batches.drain(..) {
-            self.add(batch)?;
-        }
-        self.end_group()
-    }
-
     /// Everything that the sorted files do not have yet. Nothing may be under way.
     pub(crate) fn flush(&mut self) -> Flush {
         Flush { fresh: self.ledger.take_fresh(), position: self.log.position() }
@@ -151,7 +140,10 @@ impl Writes for Writer {
     const WHAT: &'static str = "ingest";
 
     fn commit(&mut self, batches: &mut Vec<Batch>) -> Result<(), Error> {
-        self.commit(batches)
+        for batch in batches.drain(..) {
+            self.add(batch)?;
+        }
+        self.end_group()
     }
 
     fn hand_over(&mut self, flushes: &SyncSender<Flush>, at_the_end: bool) {

@@ -5,7 +5,11 @@
 //! engine does not know is removed at the next start.
 
 use std::{
-    sync::{Arc, mpsc::Receiver},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::Receiver,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -45,18 +49,28 @@ pub(crate) struct Keeper {
     pub(crate) observer: Arc<dyn Observer>,
 }
 
-/// Serves a writer until it is gone: puts away what it hands over, as `checkpoint` does, for as
-/// long as the disk is full again and again.
-pub(crate) fn serve<F>(
-    flushes: &Receiver<F>,
-    what: &'static str,
+/// Puts away what a writer hands over.
+pub(crate) trait Keeps {
+    /// What it is handed.
+    type Flush;
+    /// What it puts away, for the log of the node.
+    const WHAT: &'static str;
+
+    /// Puts everything up to a position where it belongs.
+    fn checkpoint(&self, flush: &mut Self::Flush) -> Result<(), Error>;
+}
+
+/// Serves a writer until it is gone, for as long as the disk is full again and again.
+pub(crate) fn keep<K: Keeps>(
+    keeper: &K,
+    flushes: &Receiver<K::Flush>,
     health: &Health,
-    closing: impl Fn() -> bool,
-    checkpoint: impl Fn(&mut F) -> Result<(), Error>,
+    closing: &AtomicBool,
 ) {
+    let what = K::WHAT;
     for mut flush in flushes {
         let mut told = false;
-        while let Err(error) = checkpoint(&mut flush) {
+        while let Err(error) = keeper.checkpoint(&mut flush) {
             if !error.is_full() {
                 // Nothing is known of what a failed sync left behind, so nothing is tried again.
                 health.fail(&format!("a checkpoint of {what} failed: {}", error.chain()));
@@ -66,7 +80,7 @@ pub(crate) fn serve<F>(
                 tracing::warn!(error = %error.chain(), what, "no room for a checkpoint");
                 told = true;
             }
-            if closing() {
+            if closing.load(Ordering::Acquire) {
                 return;
             }
             thread::sleep(RETRY);
@@ -112,19 +126,12 @@ pub(crate) fn merge(
     }
 }
 
-impl Keeper {
-    /// Serves the writer until it is gone.
-    pub(crate) fn run(
-        &self,
-        flushes: &Receiver<Flush>,
-        health: &Health,
-        closing: impl Fn() -> bool,
-    ) {
-        serve(flushes, "ingest", health, closing, |flush| self.checkpoint(flush));
-    }
+impl Keeps for Keeper {
+    type Flush = Flush;
+    const WHAT: &'static str = "ingest";
 
     /// Puts everything up to a position where it belongs, cuts the log, and merges what is due.
-    pub(crate) fn checkpoint(&self, flush: &mut Flush) -> Result<(), Error> {
+    fn checkpoint(&self, flush: &mut Flush) -> Result<(), Error> {
         let began = Instant::now();
         let Flush { fresh, position } = flush;
         room(&*self.disk, 2 * 16 * fresh.pairs.len() as u64)?;

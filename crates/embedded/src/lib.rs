@@ -54,7 +54,6 @@ use self::{
     log::{Layout, Spare},
     open::Parts,
     queue::Queue,
-    serve::serve,
     threads::{Ends, Threads},
 };
 
@@ -168,26 +167,11 @@ impl Embedded {
         ];
         let mut threads = Threads::new(&health, &closing, queues);
 
-        let waiting = Arc::clone(&queue);
-        threads.spawn_pair(
-            ["commit", "checkpoint"],
-            move |flushes| serve(writer, &waiting, flushes),
-            move |flushes, health, closing| keeper.run(flushes, health, closing),
-        )?;
-        let (waiting, writer, keeper) =
-            (Arc::clone(&chats.front.queue), chats.writer, chats.keeper);
-        threads.spawn_pair(
-            ["chat", "chat-checkpoint"],
-            move |flushes| serve(writer, &waiting, flushes),
-            move |flushes, health, closing| keeper.run(flushes, health, closing),
-        )?;
-        let (waiting, writer, keeper) =
-            (Arc::clone(&records.front.queue), records.writer, records.keeper);
-        threads.spawn_pair(
-            ["vault", "vault-checkpoint"],
-            move |flushes| serve(writer, &waiting, flushes),
-            move |flushes, health, closing| keeper.run(flushes, health, closing),
-        )?;
+        threads.spawn_pair(["commit", "checkpoint"], &queue, writer, keeper)?;
+        let names = ["chat", "chat-checkpoint"];
+        threads.spawn_pair(names, &chats.front.queue, chats.writer, chats.keeper)?;
+        let names = ["vault", "vault-checkpoint"];
+        threads.spawn_pair(names, &records.front.queue, records.writer, records.keeper)?;
         threads.spawn("reports", move || reports_keeper.run(&requests))?;
         let names = ["log-prepare", "reports-prepare", "chat-prepare", "vault-prepare"];
         for (name, spare) in names.iter().zip(&spares) {

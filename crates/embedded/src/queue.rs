@@ -2,6 +2,7 @@
 
 use std::{
     mem,
+    pin::Pin,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -91,6 +92,21 @@ impl<W: Waiting> Queue<W> {
         if wake {
             self.arrived.notify_one();
         }
+    }
+
+    /// Pushes what needs an answer, and waits for that.
+    pub(crate) fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Answer<T>) -> W,
+    ) -> Pin<Box<dyn Future<Output = Result<T>> + Send>> {
+        let (answer, answered) = oneshot::channel();
+        self.push(work(answer));
+        Box::pin(async {
+            answered.await.unwrap_or_else(|_| {
+                let what = "the store ended before the answer: it is not known what was done";
+                Err(Error::new(Code::Unavailable, what))
+            })
+        })
     }
 
     /// Takes all that waits, in order; sleeps until there is something. None once the queue is

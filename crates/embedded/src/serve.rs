@@ -9,10 +9,12 @@ use switchboard_core::Code;
 
 use crate::{
     Error,
-    commit::FAILED,
     health::Health,
     queue::{Queue, Waiting},
 };
+
+/// Why nothing is taken any more after a failure.
+pub(crate) const FAILED: &str = "the store has failed: the node is stopping";
 
 /// The one that writes to a log.
 pub(crate) trait Writes {

@@ -2,18 +2,15 @@
 
 use std::{
     fmt, io, mem,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{self, Receiver, SyncSender},
-    },
+    sync::{Arc, atomic::AtomicBool, mpsc},
     thread::{self, JoinHandle},
 };
 
 use crate::{
-    commit::FAILED,
     health::Health,
+    keeper::{Keeps, keep},
     queue::{Queue, Waiting},
+    serve::{FAILED, Writes, serve},
 };
 
 /// Threads that run, in the order in which they end.
@@ -79,19 +76,24 @@ impl Threads {
         Ok(())
     }
 
-    /// Starts a writer, and the keeper that it hands over to, which ends after it.
-    pub(crate) fn spawn_pair<F: Send + 'static>(
+    /// Starts a writer, which serves a queue, and the keeper that it hands over to, which ends
+    /// after it.
+    pub(crate) fn spawn_pair<W, K>(
         &mut self,
         [writer_name, keeper_name]: [&'static str; 2],
-        writer: impl FnOnce(&SyncSender<F>) + Send + 'static,
-        keeper: impl FnOnce(&Receiver<F>, &Health, &dyn Fn() -> bool) + Send + 'static,
-    ) -> io::Result<()> {
+        queue: &Arc<Queue<W::Work>>,
+        writer: W,
+        keeper: K,
+    ) -> io::Result<()>
+    where
+        W: Writes<Work: Send, Flush: Send> + Send + 'static,
+        K: Keeps<Flush = W::Flush> + Send + 'static,
+    {
         let (flushes, taken) = mpsc::sync_channel(1);
         let (health, closing) = (Arc::clone(&self.guard.health), Arc::clone(&self.closing));
-        self.spawn(writer_name, move || writer(&flushes))?;
-        self.spawn(keeper_name, move || {
-            keeper(&taken, &health, &|| closing.load(Ordering::Acquire));
-        })
+        let queue = Arc::clone(queue);
+        self.spawn(writer_name, move || serve(writer, &queue, &flushes))?;
+        self.spawn(keeper_name, move || keep(&keeper, &taken, &health, &closing))
     }
 
     /// Starts a thread that others wait for.

@@ -23,7 +23,6 @@ use switchboard_core::{
     Code, Error as Refusal, Millis, Tenant,
     vault::{self, Change, Outcome, Page, Place, Profile, Range, RecordId},
 };
-use tokio::sync::oneshot;
 
 pub(crate) use self::{
     keeper::Keeper,
@@ -55,14 +54,7 @@ pub(crate) struct Front {
 
 impl Front {
     fn ask<T: Send + 'static>(&self, task: impl FnOnce(Answer<T>) -> Task) -> vault::Answer<T> {
-        let (answer, answered) = oneshot::channel();
-        self.queue.push(Work { task: task(answer), arrived: Instant::now() });
-        Box::pin(async {
-            answered.await.unwrap_or_else(|_| {
-                let what = "the store ended before the answer: it is not known what was done";
-                Err(Refusal::new(Code::Unavailable, what))
-            })
-        })
+        self.queue.ask(|answer| Work { task: task(answer), arrived: Instant::now() })
     }
 
     /// What was read is there at once: nothing is waited for but the disk.

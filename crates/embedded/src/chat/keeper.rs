@@ -4,10 +4,7 @@
 //! the tables say that it counts and up to which record, then readers go over to them. The log
 //! stays.
 
-use std::{
-    sync::{Arc, mpsc::Receiver},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use switchboard_core::store::Observer;
 
@@ -18,7 +15,12 @@ use super::{
     writer::Fresh,
 };
 use crate::{
-    Error, disk::Disk, engine::Engine, health::Health, keeper, log::Position, slots::Runs,
+    Error,
+    disk::Disk,
+    engine::Engine,
+    keeper::{self, Keeps},
+    log::Position,
+    slots::Runs,
 };
 
 /// What an entry takes at most in the tables and files, pages that are written anew included, in
@@ -45,19 +47,12 @@ pub(crate) struct Keeper {
     pub(super) observer: Arc<dyn Observer>,
 }
 
-impl Keeper {
-    /// Serves the writer until it is gone.
-    pub(crate) fn run(
-        &self,
-        flushes: &Receiver<Flush>,
-        health: &Health,
-        closing: impl Fn() -> bool,
-    ) {
-        keeper::serve(flushes, "chats", health, closing, |flush| self.checkpoint(flush));
-    }
+impl Keeps for Keeper {
+    type Flush = Flush;
+    const WHAT: &'static str = "chats";
 
     /// Puts everything up to a position where it belongs, and merges what is due.
-    pub(crate) fn checkpoint(&self, flush: &mut Flush) -> Result<(), Error> {
+    fn checkpoint(&self, flush: &mut Flush) -> Result<(), Error> {
         let began = Instant::now();
         let Flush { generation, fresh, position, last } = flush;
         keeper::room(&*self.disk, generation.entries as u64 * ENTRY_BYTES)?;

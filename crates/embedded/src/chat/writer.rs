@@ -64,17 +64,6 @@ pub(super) struct Fresh {
 }
 
 impl Writer {
-    /// Does what waits, durably, and answers it. An error is the end of the store.
-    pub(crate) fn commit(&mut self, works: &mut Vec<Work>) -> Result<(), Error> {
-        for work in works.drain(..) {
-            self.group.begin_work(work.arrived);
-            self.decide(work.task)?;
-        }
-        self.end_group()?;
-        self.heads.tidy();
-        Ok(())
-    }
-
     fn decide(&mut self, task: Task) -> Result<(), Error> {
         match task {
             Task::Send { drafts, answer } => self.send(drafts, answer),
@@ -106,7 +95,13 @@ impl Writes for Writer {
     const WHAT: &'static str = "chat";
 
     fn commit(&mut self, works: &mut Vec<Work>) -> Result<(), Error> {
-        self.commit(works)
+        for work in works.drain(..) {
+            self.group.begin_work(work.arrived);
+            self.decide(work.task)?;
+        }
+        self.end_group()?;
+        self.heads.tidy();
+        Ok(())
     }
 
     fn hand_over(&mut self, flushes: &SyncSender<Flush>, at_the_end: bool) {

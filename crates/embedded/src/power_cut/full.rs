@@ -6,6 +6,7 @@ use super::{
     check::{Expected, check},
     rig::{Rig, entry, record},
 };
+use crate::keeper::Keeps as _;
 
 /// What the next segment takes, and what a checkpoint wants free.
 const SEGMENT: usize = 4096;

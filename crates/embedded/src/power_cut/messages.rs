@@ -18,7 +18,7 @@ use super::{
     model::Image,
     rig::{OPTIONS, entry, health, now},
 };
-use crate::{Error, chat, disk::Disk};
+use crate::{Error, chat, disk::Disk, keeper::Keeps as _, serve::Writes as _};
 
 /// Chats on a simulated disk, driven by hand.
 struct Rig {

@@ -18,7 +18,7 @@ use super::{
     model::Image,
     rig::{OPTIONS, entry, health, now},
 };
-use crate::{Error, disk::Disk, vault};
+use crate::{Error, disk::Disk, keeper::Keeps as _, serve::Writes as _, vault};
 
 /// The vault on a simulated disk, driven by hand.
 struct Rig {

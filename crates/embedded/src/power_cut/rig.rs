@@ -22,8 +22,10 @@ use super::{
 use crate::{
     Error, Options,
     health::Health,
+    keeper::Keeps as _,
     open::{self, Parts},
     queue::Batch,
+    serve::Writes as _,
 };
 
 /// Small, so that everything that has an end is met soon.

@@ -1,9 +1,6 @@
 //! Checkpoints: what the log holds, put into the tables, so that the log can be cut.
 
-use std::{
-    sync::{Arc, mpsc::Receiver},
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use switchboard_core::store::Observer;
 
@@ -16,8 +13,7 @@ use crate::{
     Error,
     disk::Disk,
     engine::Engine,
-    health::Health,
-    keeper,
+    keeper::{self, Keeps},
     log::{self, Position},
 };
 
@@ -37,19 +33,12 @@ pub(crate) struct Keeper {
     pub(super) observer: Arc<dyn Observer>,
 }
 
-impl Keeper {
-    /// Serves the writer until it is gone.
-    pub(crate) fn run(
-        &self,
-        flushes: &Receiver<Flush>,
-        health: &Health,
-        closing: impl Fn() -> bool,
-    ) {
-        keeper::serve(flushes, "the vault", health, closing, |flush| self.checkpoint(flush));
-    }
+impl Keeps for Keeper {
+    type Flush = Flush;
+    const WHAT: &'static str = "the vault";
 
     /// Puts everything up to a position where it belongs, and cuts the log.
-    pub(crate) fn checkpoint(&self, flush: &mut Flush) -> Result<(), Error> {
+    fn checkpoint(&self, flush: &mut Flush) -> Result<(), Error> {
         let began = Instant::now();
         let Flush { generation, position } = flush;
         // Pages are written anew as a whole, and long values take up to twice their length.

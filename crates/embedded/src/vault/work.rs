@@ -51,18 +51,11 @@ impl Waiting for Work {
     }
 
     fn refuse(self, error: Error) {
-        self.task.refuse(error);
-    }
-}
-
-impl Task {
-    /// Answers that it is not done, or not known to be.
-    pub(super) fn refuse(self, error: Error) {
         // Nobody may be waiting any more.
-        match self {
-            Self::Change { answer, .. } => drop(answer.send(Err(error))),
-            Self::AddProfile { answer, .. } => drop(answer.send(Err(error))),
-            Self::Expire { answer, .. } => drop(answer.send(Err(error))),
+        match self.task {
+            Task::Change { answer, .. } => drop(answer.send(Err(error))),
+            Task::AddProfile { answer, .. } => drop(answer.send(Err(error))),
+            Task::Expire { answer, .. } => drop(answer.send(Err(error))),
         }
     }
 }

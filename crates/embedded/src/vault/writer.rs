@@ -28,6 +28,7 @@ use crate::{
     Error,
     health::{Gate, Health},
     log::Log,
+    queue::Answer,
     serve::{Writes, failed},
 };
 
@@ -66,34 +67,18 @@ pub(super) struct Group {
 struct Refused(String);
 
 impl Writer {
-    /// Does what waits, durably, and answers it. An error is the end of the store.
-    pub(crate) fn commit(&mut self, works: &mut Vec<Work>) -> Result<(), Error> {
-        for work in works.drain(..) {
-            let waited = work.arrived.elapsed();
-            self.group.commit.waited = self.group.commit.waited.max(waited);
-            self.group.commit.batches += 1;
-            match work.task {
-                Task::Change { changes, answer } => match self.change(changes)? {
-                    Ok(outcomes) => self.answer(Answered::Changed(answer, outcomes)),
-                    Err(refused) => drop(answer.send(Err(refused.told()))),
-                },
-                Task::AddProfile { tenant, profile, answer } => {
-                    match self.add_profile(tenant, profile)? {
-                        Ok(profiles) => self.answer(Answered::Profiles(answer, profiles)),
-                        Err(refused) => drop(answer.send(Err(refused.told()))),
-                    }
-                }
-                Task::Expire { now, answer } => match self.expire(now)? {
-                    Ok(removed) => self.answer(Answered::Expired(answer, removed)),
-                    Err(refused) => drop(answer.send(Err(refused.told()))),
-                },
-            }
+    /// Answers what was decided once it is durable, and what was refused at once.
+    fn answer<T>(
+        &mut self,
+        answer: Answer<T>,
+        decided: Result<T, Refused>,
+        answered: impl FnOnce(Answer<T>, T) -> Answered,
+    ) {
+        match decided {
+            Ok(decided) => self.group.answers.push(answered(answer, decided)),
+            // Nobody may be waiting any more.
+            Err(refused) => drop(answer.send(Err(refused.told()))),
         }
-        self.end_group()
-    }
-
-    fn answer(&mut self, answered: Answered) {
-        self.group.answers.push(answered);
     }
 
     fn change(&mut self, changes: Vec<Change>) -> Result<Result<Vec<Outcome>, Refused>, Error> {
@@ -286,7 +271,26 @@ impl Writes for Writer {
     const WHAT: &'static str = "vault";
 
     fn commit(&mut self, works: &mut Vec<Work>) -> Result<(), Error> {
-        self.commit(works)
+        for work in works.drain(..) {
+            let waited = work.arrived.elapsed();
+            self.group.commit.waited = self.group.commit.waited.max(waited);
+            self.group.commit.batches += 1;
+            match work.task {
+                Task::Change { changes, answer } => {
+                    let decided = self.change(changes)?;
+                    self.answer(answer, decided, Answered::Changed);
+                }
+                Task::AddProfile { tenant, profile, answer } => {
+                    let decided = self.add_profile(tenant, profile)?;
+                    self.answer(answer, decided, Answered::Profiles);
+                }
+                Task::Expire { now, answer } => {
+                    let decided = self.expire(now)?;
+                    self.answer(answer, decided, Answered::Expired);
+                }
+            }
+        }
+        self.end_group()
     }
 
     fn hand_over(&mut self, flushes: &SyncSender<Flush>, at_the_end: bool) {
