@@ -52,3 +52,28 @@ pub(crate) fn complain(failure: &Failure) {
 pub(crate) fn note(note: fmt::Arguments<'_>) {
     eprintln!("{note}");
 }
+
+/// What came from elsewhere, safe to print on a terminal: control characters are escaped.
+pub(crate) fn clean(text: &str) -> String {
+    let escaped = |symbol: char| {
+        let plain = !symbol.is_control();
+        let shown: Box<dyn Iterator<Item = char>> = if plain {
+            Box::new(std::iter::once(symbol))
+        } else {
+            Box::new(symbol.escape_default())
+        };
+        shown
+    };
+    text.chars().flat_map(escaped).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_from_elsewhere_does_not_steer_the_terminal() {
+        assert_eq!(clean("grüezi 🦀"), "grüezi 🦀");
+        assert_eq!(clean("a\nb\t\u{1b}[31m"), "a\\nb\\t\\u{1b}[31m");
+    }
+}

@@ -26,9 +26,6 @@ const CHECKSUM_CHARS: usize = 6;
 /// Crockford's alphabet, in lower case: no letter is taken for another.
 const CHECKSUM_ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// The longest key, in bytes.
-const KEY_BYTES_MAX: usize = 1024;
-
 /// A caller's key: any text of 1 to 1,024 bytes, taken byte for byte. Wiped when it is dropped.
 #[derive(Debug)]
 pub struct EncryptionKey(Secret);
@@ -148,6 +145,9 @@ impl Addressing {
 }
 
 impl EncryptionKey {
+    /// The longest key, in bytes.
+    pub const BYTES_MAX: usize = 1024;
+
     /// Takes a key as the caller wrote it.
     ///
     /// # Errors
@@ -155,7 +155,7 @@ impl EncryptionKey {
     /// [`Code::InvalidEncryptionKey`] for none, or more than 1,024 bytes.
     pub fn new(text: String) -> Result<Self> {
         let text = Secret::text(text);
-        if text.expose().is_empty() || KEY_BYTES_MAX < text.expose().len() {
+        if text.expose().is_empty() || Self::BYTES_MAX < text.expose().len() {
             let what = "an encryption key is any text of 1 to 1,024 bytes";
             return Err(Error::new(Code::InvalidEncryptionKey, what));
         }

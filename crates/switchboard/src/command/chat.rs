@@ -110,7 +110,7 @@ async fn ask(options: &Options) -> Result<(), Failure> {
                 ));
             }
             let known = if profile.new { "known from now on" } else { "known" };
-            let name = name.map(show::clean).unwrap_or_default();
+            let name = name.map(output::clean).unwrap_or_default();
             output::line(format_args!("{} {name} ({known})", profile.phone))
         }
         What::Send { from, to, id, text } => {
@@ -122,7 +122,7 @@ async fn ask(options: &Options) -> Result<(), Failure> {
             }
             let (id, status) = (message.id, message.status.as_str());
             let before = if new { "" } else { ", sent before" };
-            let named = show::clean(&message.client_message_id);
+            let named = output::clean(&message.client_message_id);
             output::line(format_args!("{id} to {} ({status}{before}) as {named}", message.to))
         }
         What::Chats { phone, pages } => {

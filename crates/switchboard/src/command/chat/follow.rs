@@ -115,7 +115,7 @@ fn take(
             Ok(())
         }
         Event::Typing { peer, typing: true, .. } if !json => {
-            screen.note(&format!("  {} is typing", show::clean(&peer)))
+            screen.note(&format!("  {} is typing", output::clean(&peer)))
         }
         Event::Disconnected { error, retry_in: None, .. } => {
             Err(Failure::failed(format!("{}: {error}", error.code())))

@@ -3,21 +3,10 @@
 use serde_json::{Value, json};
 use switchboard_client::chat::{Chat, Entry, Happening, Message, Receipt};
 
-use crate::{Failure, output};
-
-/// What came from elsewhere, safe to print on a terminal: control characters are escaped.
-pub(in crate::command) fn clean(text: &str) -> String {
-    let escaped = |symbol: char| {
-        let plain = !symbol.is_control();
-        let shown: Box<dyn Iterator<Item = char>> = if plain {
-            Box::new(std::iter::once(symbol))
-        } else {
-            Box::new(symbol.escape_default())
-        };
-        shown
-    };
-    text.chars().flat_map(escaped).collect()
-}
+use crate::{
+    Failure,
+    output::{self, clean},
+};
 
 pub(super) fn message_json(message: &Message) -> Value {
     let Message { id, chat, from, to, text, sent_at, status, client_message_id } = message;
@@ -114,15 +103,4 @@ pub(super) fn entry(entry: &Entry, as_json: bool) -> String {
         _ => json!({"sequence": sequence, "cursor": cursor, "type": "unknown"}),
     };
     told.to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_comes_from_elsewhere_does_not_steer_the_terminal() {
-        assert_eq!(clean("grüezi 🦀"), "grüezi 🦀");
-        assert_eq!(clean("a\nb\t\u{1b}[31m"), "a\\nb\\t\\u{1b}[31m");
-    }
 }

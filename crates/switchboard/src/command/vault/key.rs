@@ -17,9 +17,6 @@ use switchboard_core::vault::{EncryptionKey, Secret};
 use super::terminal;
 use crate::{Failure, output};
 
-/// The longest key, in bytes; [`EncryptionKey::new`] holds keys to it.
-pub(super) const BYTES_MAX: usize = 1024;
-
 #[derive(Clone, Debug, Args)]
 pub(super) struct Given {
     /// A file with the encryption key; without it, the variable `SWITCHBOARD_ENCRYPTION_KEY`, or
@@ -108,7 +105,7 @@ fn read(path: &Path) -> io::Result<(Secret, bool)> {
     let metadata = file.metadata()?;
     let open = metadata.is_file() && metadata.permissions().mode() & 0o044 != 0;
     // At once as long as it may get, with a newline and a byte too many: no copy is left behind.
-    let mut room = Secret::new(vec![0; BYTES_MAX + 3]);
+    let mut room = Secret::new(vec![0; EncryptionKey::BYTES_MAX + 3]);
     let mut end = 0;
     loop {
         match file.read(room.expose_mut().get_mut(end..).unwrap_or_default()) {
@@ -236,10 +233,17 @@ mod tests {
             fs::write(&file, text).unwrap();
             found(Some(&file), None, &[], false).map(|key| key.len())
         };
-        assert_eq!(code(&[b'x'; BYTES_MAX]), Ok(BYTES_MAX));
-        assert_eq!(code(&[&[b'x'; BYTES_MAX][..], b"\r\n"].concat()), Ok(BYTES_MAX));
-        assert!(code(&[b'x'; BYTES_MAX + 1]).unwrap_err().contains("1 to 1,024 bytes"));
-        assert!(code(&[b'x'; BYTES_MAX * 9]).unwrap_err().contains("1 to 1,024 bytes"));
+        assert_eq!(code(&[b'x'; EncryptionKey::BYTES_MAX]), Ok(EncryptionKey::BYTES_MAX));
+        assert_eq!(
+            code(&[&[b'x'; EncryptionKey::BYTES_MAX][..], b"\r\n"].concat()),
+            Ok(EncryptionKey::BYTES_MAX)
+        );
+        assert!(
+            code(&[b'x'; EncryptionKey::BYTES_MAX + 1]).unwrap_err().contains("1 to 1,024 bytes")
+        );
+        assert!(
+            code(&[b'x'; EncryptionKey::BYTES_MAX * 9]).unwrap_err().contains("1 to 1,024 bytes")
+        );
         assert!(code(b"\xff").unwrap_err().contains("UTF-8"));
         assert!(code(b"\n").unwrap_err().contains("1 to 1,024 bytes"));
     }

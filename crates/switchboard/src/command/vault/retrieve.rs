@@ -8,7 +8,7 @@ use serde_json::json;
 use switchboard_client::vault::{Record, RetrieveOptions, VaultContent};
 use tokio_stream::StreamExt as _;
 
-use super::{super::chat::show::clean, key};
+use super::key;
 use crate::{Failure, output};
 
 /// Bytes that are encoded at once: they become four characters for every three.
@@ -70,11 +70,11 @@ fn show(out: &mut impl Write, record: &Record, form: Form) -> io::Result<()> {
         (Form::ValueOnly, VaultContent::Json(text)) => writeln!(out, "{text}"),
         (Form::ValueOnly, VaultContent::Bytes { data, .. }) => out.write_all(data),
         (Form::Line, content) => {
-            write!(out, "{}\t", clean(&record.id))?;
+            write!(out, "{}\t", output::clean(&record.id))?;
             match content {
                 VaultContent::Json(text) => one_line(out, text)?,
                 VaultContent::Bytes { content_type, data } => {
-                    write!(out, "data:{};base64,", clean(content_type))?;
+                    write!(out, "data:{};base64,", output::clean(content_type))?;
                     base64(out, data)?;
                 }
                 _ => write!(out, "something that this version does not know")?,

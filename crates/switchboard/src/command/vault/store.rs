@@ -17,7 +17,7 @@ use switchboard_core::{
     vault::{Content, ContentType, Secret, VALUE_BYTES_MAX, Value},
 };
 
-use super::{super::chat::show::clean, key};
+use super::key;
 use crate::{Failure, clock::SystemClock, output};
 
 /// Keep a value under an id, over any that was there: a JSON text, or bytes.
@@ -115,7 +115,7 @@ pub(super) fn run(options: &Options, vault: &super::Options) -> Result<(), Failu
             (false, false) => "replaced",
             (false, true) => "replaced one of another key",
         };
-        let id = clean(id);
+        let id = output::clean(id);
         output::line(format_args!("{id} version {version} ({before})"))
     })
 }

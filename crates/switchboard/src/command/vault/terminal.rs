@@ -8,9 +8,8 @@ use std::{
 use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
 };
-use switchboard_core::vault::Secret;
+use switchboard_core::vault::{EncryptionKey, Secret};
 
-use super::key::BYTES_MAX;
 use crate::Failure;
 
 const CTRL_C: u8 = 0x03;
@@ -77,7 +76,7 @@ impl Drop for Hidden<'_> {
 /// nobody would see that it is in there.
 fn typed(mut bytes: impl Iterator<Item = io::Result<u8>>) -> io::Result<Secret> {
     // At once as long as it may get, with a byte too many: no copy is left behind.
-    let mut room = Secret::new(vec![0; BYTES_MAX + 1]);
+    let mut room = Secret::new(vec![0; EncryptionKey::BYTES_MAX + 1]);
     let mut end = 0;
     while let Some(byte) = bytes.next().transpose()? {
         match byte {
@@ -118,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_line_as_it_is_typed() {
-        let long = "x".repeat(BYTES_MAX + 9);
+        let long = "x".repeat(EncryptionKey::BYTES_MAX + 9);
         for (keys, expected) in [
             ("key\rrest", "key"),
             ("key\nrest", "key"),
@@ -132,7 +131,7 @@ mod tests {
             ("ke\u{1b}[A\u{1b}OP\u{1b}[1;5Dy\u{1}\t\r", "key"),
             ("a b \r", "a b "),
             // Too long for a key, which is told then.
-            (&long, &long[..=BYTES_MAX]),
+            (&long, &long[..=EncryptionKey::BYTES_MAX]),
         ] {
             let line = typed(keys.bytes().map(Ok)).unwrap();
             assert_eq!(str::from_utf8(line.expose()).unwrap(), expected, "{keys:?}");
