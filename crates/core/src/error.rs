@@ -39,6 +39,10 @@ pub enum Code {
     InvalidValue,
     /// A topic or filter is not written as one.
     InvalidTopic,
+    /// A type of events, or a content type, is not written as one.
+    InvalidType,
+    /// A queue's name is not written as one.
+    InvalidQueue,
     /// A request can't be understood: malformed, of the wrong types, with unknown fields, or empty.
     InvalidRequest,
     /// A request is over a limit of size or number.
@@ -53,6 +57,10 @@ pub enum Code {
     Conflict,
     /// What was asked for does not exist.
     NotFound,
+    /// Some of what is behind a cursor is not kept any more.
+    CursorExpired,
+    /// The reader was too slow: what was meant for it is let go of.
+    SlowConsumer,
     /// The path exists, but not with this HTTP method.
     MethodNotAllowed,
     /// The body is not of the type that is taken here.
@@ -67,7 +75,7 @@ pub enum Code {
 impl Code {
     /// Every code, for tables and tests. In the order of declaration, so that `code as usize` is
     /// its index.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidKey,
         Self::InvalidTenant,
         Self::InvalidPhone,
@@ -78,6 +86,8 @@ impl Code {
         Self::InvalidEncryptionKey,
         Self::InvalidValue,
         Self::InvalidTopic,
+        Self::InvalidType,
+        Self::InvalidQueue,
         Self::InvalidRequest,
         Self::TooLarge,
         Self::TooManyRequests,
@@ -85,6 +95,8 @@ impl Code {
         Self::Forbidden,
         Self::Conflict,
         Self::NotFound,
+        Self::CursorExpired,
+        Self::SlowConsumer,
         Self::MethodNotAllowed,
         Self::UnsupportedMediaType,
         Self::Unavailable,
@@ -104,6 +116,8 @@ impl Code {
             Self::InvalidEncryptionKey => "invalid_encryption_key",
             Self::InvalidValue => "invalid_value",
             Self::InvalidTopic => "invalid_topic",
+            Self::InvalidType => "invalid_type",
+            Self::InvalidQueue => "invalid_queue",
             Self::InvalidRequest => "invalid_request",
             Self::TooLarge => "too_large",
             Self::TooManyRequests => "too_many_requests",
@@ -111,6 +125,8 @@ impl Code {
             Self::Forbidden => "forbidden",
             Self::Conflict => "conflict",
             Self::NotFound => "not_found",
+            Self::CursorExpired => "cursor_expired",
+            Self::SlowConsumer => "slow_consumer",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Unavailable => "unavailable",

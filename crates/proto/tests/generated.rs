@@ -6,6 +6,7 @@ use prost_reflect::prost::Message as _;
 
 /// What is compiled. Files that these import come along.
 const FILES: &[&str] = &[
+    "switchboard/v1/bus.proto",
     "switchboard/v1/chat.proto",
     "switchboard/v1/ingest.proto",
     "switchboard/v1/presence.proto",

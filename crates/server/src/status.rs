@@ -18,6 +18,8 @@ pub(crate) const fn of(code: Code) -> (tonic::Code, StatusCode) {
         | Code::InvalidEncryptionKey
         | Code::InvalidValue
         | Code::InvalidTopic
+        | Code::InvalidType
+        | Code::InvalidQueue
         | Code::InvalidRequest => (Grpc::InvalidArgument, StatusCode::BAD_REQUEST),
         Code::TooLarge => (Grpc::ResourceExhausted, StatusCode::PAYLOAD_TOO_LARGE),
         Code::TooManyRequests => (Grpc::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS),
@@ -25,6 +27,9 @@ pub(crate) const fn of(code: Code) -> (tonic::Code, StatusCode) {
         Code::Forbidden => (Grpc::PermissionDenied, StatusCode::FORBIDDEN),
         Code::Conflict => (Grpc::Aborted, StatusCode::CONFLICT),
         Code::NotFound => (Grpc::NotFound, StatusCode::NOT_FOUND),
+        // What was there once, and whoever holds its cursor can do nothing about it.
+        Code::CursorExpired => (Grpc::NotFound, StatusCode::GONE),
+        Code::SlowConsumer => (Grpc::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS),
         Code::MethodNotAllowed => (Grpc::Unimplemented, StatusCode::METHOD_NOT_ALLOWED),
         Code::UnsupportedMediaType => (Grpc::InvalidArgument, StatusCode::UNSUPPORTED_MEDIA_TYPE),
         Code::Unavailable => (Grpc::Unavailable, StatusCode::SERVICE_UNAVAILABLE),
@@ -80,6 +85,8 @@ invalid_id InvalidArgument 400
 invalid_encryption_key InvalidArgument 400
 invalid_value InvalidArgument 400
 invalid_topic InvalidArgument 400
+invalid_type InvalidArgument 400
+invalid_queue InvalidArgument 400
 invalid_request InvalidArgument 400
 too_large ResourceExhausted 413
 too_many_requests ResourceExhausted 429
@@ -87,6 +94,8 @@ unauthorized Unauthenticated 401
 forbidden PermissionDenied 403
 conflict Aborted 409
 not_found NotFound 404
+cursor_expired NotFound 410
+slow_consumer ResourceExhausted 429
 method_not_allowed Unimplemented 405
 unsupported_media_type InvalidArgument 415
 unavailable Unavailable 503

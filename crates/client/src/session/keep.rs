@@ -245,6 +245,14 @@ impl Connection<'_> {
             server_frame::Frame::Acknowledge(ref marks) => {
                 requests.answer(marks.request_id, Ok(frame));
             }
+            server_frame::Frame::Publish(ref it) => requests.answer(it.request_id, Ok(frame)),
+            server_frame::Frame::Subscribe(ref it) => requests.answer(it.request_id, Ok(frame)),
+            server_frame::Frame::Unsubscribe(ref it) => requests.answer(it.request_id, Ok(frame)),
+            server_frame::Frame::Consume(ref it) => requests.answer(it.request_id, Ok(frame)),
+            server_frame::Frame::Cancel(ref it) => requests.answer(it.request_id, Ok(frame)),
+            server_frame::Frame::Settle(ref it) => requests.answer(it.request_id, Ok(frame)),
+            // Nothing was subscribed to.
+            server_frame::Frame::Event(_) | server_frame::Frame::Delivery(_) => {}
             server_frame::Frame::Following(following) => {
                 if let Some(mut inbox) = self.keeper.inbox() {
                     inbox.following(following.cursor.clone());

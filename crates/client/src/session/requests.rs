@@ -238,6 +238,12 @@ fn payload_len(frame: &client_frame::Frame) -> usize {
         client_frame::Frame::Acknowledge(it) => it.encoded_len(),
         client_frame::Frame::Follow(it) => it.encoded_len(),
         client_frame::Frame::Typing(it) => it.encoded_len(),
+        client_frame::Frame::Publish(it) => it.encoded_len(),
+        client_frame::Frame::Subscribe(it) => it.encoded_len(),
+        client_frame::Frame::Unsubscribe(it) => it.encoded_len(),
+        client_frame::Frame::Consume(it) => it.encoded_len(),
+        client_frame::Frame::Cancel(it) => it.encoded_len(),
+        client_frame::Frame::Settle(it) => it.encoded_len(),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Who wants an event, among very many who want others.
 //!
 //! A trie over words: from each node an edge for each next word that some filter has there, one for
-//! `*`, and the subscriptions that end here or with `>` behind here. So finding those that want a
-//! topic takes time in proportion to its words and to them, and not to all. Edges stand in one
-//! table for the whole trie, words are kept once, and subscriptions are linked lists in one vector:
-//! a million subscriptions take little more than a million words.
+//! `*`, and the subscriptions that end here or with `>` behind here. A type that is wanted is one
+//! more word at the end. So finding those that want an event takes time in proportion to the words
+//! of its topic and to them, and not to all. Edges stand in one table for the whole trie, words are
+//! kept once, and subscriptions are linked lists in one vector: a million subscriptions take little
+//! more than a million words.
 
 use std::{
     collections::HashMap,
@@ -14,7 +15,7 @@ use std::{
 
 use hashbrown::HashTable;
 
-use super::{FilterWord, Topic, TopicFilter};
+use super::{EventType, FilterWord, TopicFilter};
 
 /// A subscription, by the number that its owner gives it.
 pub type Subscription = u32;
@@ -23,6 +24,11 @@ pub type Subscription = u32;
 const NONE: u32 = u32::MAX;
 
 const ROOT: u32 = 0;
+
+/// What stands before a type that is the last word of a filter, or follows on its `>`: no word of a
+/// topic has either.
+const TYPE_HERE: char = '=';
+const TYPE_BEHIND: char = '>';
 
 /// Subscriptions by their filters.
 #[derive(Debug)]
@@ -33,6 +39,8 @@ pub struct Matcher {
     nodes: Slab<Node>,
     links: Slab<Link>,
     subscriptions: usize,
+    /// How many of them want one type alone: while none does, none is looked for.
+    typed: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +75,7 @@ impl Default for Matcher {
             nodes,
             links: Slab::default(),
             subscriptions: 0,
+            typed: 0,
         }
     }
 }
@@ -82,9 +91,14 @@ impl Matcher {
         self.subscriptions == 0
     }
 
-    /// Adds a subscription. The same one may have several filters, and is then found once for each
-    /// that matches.
-    pub fn insert(&mut self, filter: &TopicFilter, subscription: Subscription) {
+    /// Adds a subscription to events of one type, or of any. The same one may have several filters
+    /// and types, and is then found once for each that matches.
+    pub fn insert(
+        &mut self,
+        filter: &TopicFilter,
+        kind: Option<&EventType>,
+        subscription: Subscription,
+    ) {
         let mut node = ROOT;
         let mut rest = false;
         for word in filter.words() {
@@ -94,6 +108,11 @@ impl Matcher {
                 FilterWord::Rest => rest = true,
             }
         }
+        if let Some(kind) = kind {
+            node = self.child(node, &type_word(kind.as_str(), rest));
+            rest = false;
+            self.typed += 1;
+        }
         let link = Link { subscription, next: NONE };
         let link = self.links.insert(link);
         let node = &mut self.nodes[node];
@@ -102,9 +121,14 @@ impl Matcher {
         self.subscriptions += 1;
     }
 
-    /// Removes a subscription with a filter, and says whether it was there.
-    pub fn remove(&mut self, filter: &TopicFilter, subscription: Subscription) -> bool {
-        let Some((node, rest)) = self.find(filter) else { return false };
+    /// Removes a subscription with a filter and type, and says whether it was there.
+    pub fn remove(
+        &mut self,
+        filter: &TopicFilter,
+        kind: Option<&EventType>,
+        subscription: Subscription,
+    ) -> bool {
+        let Some((node, rest)) = self.find(filter, kind) else { return false };
         let mut before = NONE;
         let mut at = if rest { self.nodes[node].rest } else { self.nodes[node].here };
         while at != NONE && self.links[at].subscription != subscription {
@@ -124,28 +148,41 @@ impl Matcher {
         }
         self.links.remove(at);
         self.subscriptions -= 1;
+        self.typed -= usize::from(kind.is_some());
         self.tidy(node);
         true
     }
 
-    /// Tells every subscription whose filter matches.
-    pub fn matching(&self, topic: &Topic, mut found: impl FnMut(Subscription)) {
+    /// Tells every subscription that wants the events of a topic and type, as these are written.
+    pub fn matching(&self, topic: &str, kind: &str, mut found: impl FnMut(Subscription)) {
+        let word = |behind| self.words.get(&type_word(kind, behind));
+        let typed = 0 < self.typed;
+        let (here, behind) = if typed { (word(false), word(true)) } else { (None, None) };
         // At each word there are two ways at most, by the word and by `*`.
         let mut at = vec![ROOT];
-        let mut behind = Vec::new();
-        for word in topic.words() {
+        let mut next = Vec::new();
+        for word in topic.split('.') {
             let word = self.words.get(word);
             for &node in &at {
                 let Node { any, rest, .. } = self.nodes[node];
                 self.tell(rest, &mut found);
-                behind.extend((any != NONE).then_some(any));
-                behind.extend(word.and_then(|word| self.edges.get(&(node, word)).copied()));
+                self.tell_typed(node, behind, &mut found);
+                next.extend((any != NONE).then_some(any));
+                next.extend(word.and_then(|word| self.edges.get(&(node, word)).copied()));
             }
-            std::mem::swap(&mut at, &mut behind);
-            behind.clear();
+            std::mem::swap(&mut at, &mut next);
+            next.clear();
         }
         for node in at {
             self.tell(self.nodes[node].here, &mut found);
+            self.tell_typed(node, here, &mut found);
+        }
+    }
+
+    /// Tells those that want one type alone, at the end of their filters.
+    fn tell_typed(&self, node: u32, kind: Option<u32>, found: &mut impl FnMut(Subscription)) {
+        if let Some(&node) = kind.and_then(|kind| self.edges.get(&(node, kind))) {
+            self.tell(self.nodes[node].here, found);
         }
     }
 
@@ -178,8 +215,8 @@ impl Matcher {
         self.nodes[node].any
     }
 
-    /// Where a filter ends, and whether with `>`.
-    fn find(&self, filter: &TopicFilter) -> Option<(u32, bool)> {
+    /// Where a filter ends, with its type if it has one, and whether with `>`.
+    fn find(&self, filter: &TopicFilter, kind: Option<&EventType>) -> Option<(u32, bool)> {
         let (mut node, mut rest) = (ROOT, false);
         for word in filter.words() {
             match word {
@@ -188,7 +225,9 @@ impl Matcher {
                 FilterWord::Rest => rest = true,
             }
         }
-        Some((node, rest))
+        let Some(kind) = kind else { return Some((node, rest)) };
+        let kind = self.words.get(&type_word(kind.as_str(), rest))?;
+        Some((*self.edges.get(&(node, kind))?, false))
     }
 
     /// Removes a node that nothing needs any more, and those that led to it alone.
@@ -209,6 +248,15 @@ impl Matcher {
             node = parent;
         }
     }
+}
+
+/// A type as the word that it is at the end of a filter.
+fn type_word(kind: &str, behind: bool) -> String {
+    let mark = if behind { TYPE_BEHIND } else { TYPE_HERE };
+    let mut word = String::with_capacity(1 + kind.len());
+    word.push(mark);
+    word.push_str(kind);
+    word
 }
 
 impl Default for Node {
@@ -320,9 +368,9 @@ mod tests {
         TopicFilter::new(text).unwrap()
     }
 
-    fn found(matcher: &Matcher, topic: &str) -> Vec<Subscription> {
+    fn found(matcher: &Matcher, topic: &str, kind: &str) -> Vec<Subscription> {
         let mut found = Vec::new();
-        matcher.matching(&Topic::new(topic).unwrap(), |subscription| found.push(subscription));
+        matcher.matching(topic, kind, |subscription| found.push(subscription));
         found.sort_unstable();
         found
     }
@@ -332,65 +380,87 @@ mod tests {
         let mut matcher = Matcher::default();
         let filters = ["a.b", "a.*", "a.>", ">", "*.b", "a", "b.>", "a.b.c", "a.b"];
         for (filter_text, subscription) in filters.iter().zip(0..) {
-            matcher.insert(&filter(filter_text), subscription);
+            matcher.insert(&filter(filter_text), None, subscription);
         }
-        assert_eq!(found(&matcher, "a.b"), [0, 1, 2, 3, 4, 8]);
-        assert_eq!(found(&matcher, "a"), [3, 5]);
-        assert_eq!(found(&matcher, "a.b.c"), [2, 3, 7]);
-        assert_eq!(found(&matcher, "nobody"), [3]);
-        assert!(matcher.remove(&filter("a.b"), 8));
-        assert!(!matcher.remove(&filter("a.b"), 8), "gone already");
-        assert!(!matcher.remove(&filter("a.b"), 3), "of another filter");
-        assert_eq!(found(&matcher, "a.b"), [0, 1, 2, 3, 4]);
+        assert_eq!(found(&matcher, "a.b", "x"), [0, 1, 2, 3, 4, 8]);
+        assert_eq!(found(&matcher, "a", "x"), [3, 5]);
+        assert_eq!(found(&matcher, "a.b.c", "x"), [2, 3, 7]);
+        assert_eq!(found(&matcher, "nobody", "x"), [3]);
+        assert!(matcher.remove(&filter("a.b"), None, 8));
+        assert!(!matcher.remove(&filter("a.b"), None, 8), "gone already");
+        assert!(!matcher.remove(&filter("a.b"), None, 3), "of another filter");
+        assert_eq!(found(&matcher, "a.b", "x"), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn who_wants_a_type_is_found() {
+        let mut matcher = Matcher::default();
+        let [x, y] = ["x", "y"].map(|kind| EventType::new(kind).unwrap());
+        for (filter_text, kind, subscription) in
+            [("a.b", Some(&x), 0), ("a.>", Some(&y), 1), (">", Some(&x), 2), ("a.*", None, 3)]
+        {
+            matcher.insert(&filter(filter_text), kind, subscription);
+        }
+        assert_eq!(found(&matcher, "a.b", "x"), [0, 2, 3]);
+        assert_eq!(found(&matcher, "a.b", "y"), [1, 3]);
+        assert_eq!(found(&matcher, "a.b", "z"), [3]);
+        assert_eq!(found(&matcher, "a.b.c", "y"), [1]);
+        assert!(!matcher.remove(&filter("a.b"), None, 0), "of one type");
+        assert!(matcher.remove(&filter("a.b"), Some(&x), 0));
+        assert_eq!(found(&matcher, "a.b", "x"), [2, 3]);
     }
 
     #[test]
     fn nothing_is_left_of_what_was_removed() {
         let mut matcher = Matcher::default();
+        let kind = EventType::new("x").unwrap();
         for round in 0..3 {
             for number in 0..100 {
-                matcher.insert(&filter(&format!("a.{number}.*.>")), number);
+                matcher.insert(&filter(&format!("a.{number}.*.>")), Some(&kind), number);
             }
             assert_eq!(matcher.len(), 100);
             for number in 0..100 {
-                assert!(matcher.remove(&filter(&format!("a.{number}.*.>")), number));
+                let filter = filter(&format!("a.{number}.*.>"));
+                assert!(matcher.remove(&filter, Some(&kind), number));
             }
             assert!(matcher.is_empty() && matcher.edges.is_empty(), "round {round}");
             assert!(matcher.words.numbers.is_empty(), "round {round}");
             // Places are used again.
-            assert_eq!(matcher.nodes.places.len(), 1 + 1 + 2 * 100);
+            assert_eq!(matcher.nodes.places.len(), 1 + 1 + 3 * 100);
         }
     }
 
     proptest! {
         #[test]
         fn the_same_are_found_as_by_asking_each(
-            filters in prop::collection::vec("([ab*]\\.){0,3}[ab*>]", 0..30),
+            wanted in prop::collection::vec(("([ab*]\\.){0,3}[ab*>]", 0..3_usize), 0..30),
             removed in prop::collection::vec(any::<bool>(), 30),
             topics in prop::collection::vec("([ab]\\.){0,3}[abc]", 1..10),
         ) {
             let mut matcher = Matcher::default();
-            let all: Vec<_> = filters.iter().map(|text| filter(text)).zip(0..).collect();
-            for (filter, number) in &all {
-                matcher.insert(filter, *number);
+            let kinds = ["x", "y"].map(|kind| EventType::new(kind).unwrap());
+            let each = |(text, kind): &(String, usize)| (filter(text), kinds.get(*kind));
+            let all: Vec<_> = wanted.iter().map(each).zip(0..).collect();
+            for ((filter, kind), number) in &all {
+                matcher.insert(filter, *kind, *number);
             }
             let mut left = Vec::new();
-            for ((filter, number), gone) in all.into_iter().zip(removed) {
+            for (((filter, kind), number), gone) in all.into_iter().zip(removed) {
                 if gone {
-                    prop_assert!(matcher.remove(&filter, number));
+                    prop_assert!(matcher.remove(&filter, kind, number));
                 } else {
-                    left.push((filter, number));
+                    left.push((filter, kind, number));
                 }
             }
             prop_assert_eq!(matcher.len(), left.len());
-            for topic in topics {
-                let wanted = Topic::new(&topic).unwrap();
+            for (topic, type_of_it) in topics.iter().flat_map(|topic| [(topic, "x"), (topic, "z")]) {
                 let expected: Vec<_> = left
                     .iter()
-                    .filter(|(filter, _)| filter.matches(&wanted))
-                    .map(|(_, number)| *number)
+                    .filter(|(_, kind, _)| kind.is_none_or(|kind| kind.as_str() == type_of_it))
+                    .filter(|(filter, ..)| filter.matches(topic))
+                    .map(|(.., number)| *number)
                     .collect();
-                prop_assert_eq!(found(&matcher, &topic), expected);
+                prop_assert_eq!(found(&matcher, topic, type_of_it), expected);
             }
         }
     }

@@ -1,0 +1,196 @@
+//! The port: where events and queues are kept.
+
+use std::{fmt, pin::Pin, sync::Arc};
+
+use super::{
+    Attendance, Draft, Event, Interest, Published, Pull, Pulled, QueueId, QueueSettings,
+    QueueState, Retention, Settled, Settlement, Signals, Since,
+};
+use crate::{Code, Error, Millis, Result, Tenant, presence::GatewayId};
+
+/// The most events of one page.
+pub const PAGE_MAX: u32 = 1_000;
+
+/// How many events a page has where the caller doesn't say.
+pub const PAGE_DEFAULT: u32 = 100;
+
+/// An answer on its way.
+pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
+
+/// Asks for events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Whose.
+    pub tenant: Tenant,
+    /// Which.
+    pub interest: Interest,
+    /// From where on.
+    pub since: Since,
+    /// So many at most. 0: only the places are asked for.
+    pub events_max: u32,
+    /// No more once their data is so many bytes; at least one.
+    pub bytes_max: usize,
+}
+
+/// Part of the events that somebody wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Events, in the order of their sequences.
+    pub events: Vec<Event>,
+    /// The place behind these: every event that is wanted, is kept, and is not behind it, was read.
+    pub position: u64,
+    /// The sequence of the tenant's newest event, wanted or not; 0 where there is none.
+    pub newest: u64,
+}
+
+/// What became of a queue that was to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// How it is.
+    pub queue: QueueState,
+    /// Whether it was made now.
+    pub new: bool,
+}
+
+/// All events and queues.
+///
+/// # What an implementation promises
+///
+/// - What was answered is durable; what is not durable is not read, and in no queue.
+/// - Sequences count the events of a tenant from 1 without gaps, also those that were published by
+///   queues and presence. Of two publishes of one caller the earlier has the lower one. Times never
+///   go back from one sequence to the next.
+/// - Of publishes of a tenant with the same key, in one batch or over all time, exactly one is
+///   `new`, for as long as its event is kept; all answer the same sequence. With other contents it
+///   is [`Code::Conflict`].
+/// - A page has every event that is wanted and not behind its position once, in order. Pages that
+///   are read on from each other's positions have all, whatever happens between.
+/// - What has expired is not read. A place behind which an event has expired that the reader may
+///   have wanted is [`Code::CursorExpired`]; there is never a gap that is not told.
+/// - A queue has each event that it takes and that came behind its beginning. First deliveries are
+///   in order. An event that was acknowledged is not delivered again; one that was not is, until it
+///   was often enough, and then is on the dead-letter topic, once. Of one event there is one
+///   delivery at a time: settling an earlier one changes nothing.
+/// - A client is announced as online when it comes to its first gateway, and as offline when it has
+///   left the last: in order, and never for a session that is older than the one announced last.
+/// - Once listened to, everything is signalled after it is durable, in the order of the log;
+///   signals may be lost, events not.
+///
+/// The suite in `switchboard-contract` holds an implementation to each of these.
+pub trait Log: fmt::Debug + Send + Sync {
+    /// Publishes events, in order. Each is answered by itself: a refused one is no reason to refuse
+    /// another. They take their places when this is called.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unavailable`] when the store can't write; of one draft [`Code::Conflict`].
+    fn publish(&self, drafts: Vec<Draft>) -> Answer<Vec<Result<Published>>>;
+
+    /// Events that somebody wants, from a place on.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::CursorExpired`] when some of what is asked for was and is not kept any more;
+    /// [`Code::InvalidCursor`] for a sequence that has not come yet; [`Code::Unavailable`] when the
+    /// store can't be read.
+    fn read(&self, read: Read) -> Answer<Page>;
+
+    /// Makes a queue that begins at a place, or finds it as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Conflict`] when there is one with other settings; those of [`Log::read`] for the
+    /// place; [`Code::Unavailable`] when the store can't write.
+    fn create_queue(
+        &self,
+        queue: QueueId,
+        settings: QueueSettings,
+        since: Since,
+    ) -> Answer<Created>;
+
+    /// Removes a queue, and says whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unavailable`] when the store can't write.
+    fn delete_queue(&self, queue: QueueId) -> Answer<bool>;
+
+    /// How a queue is.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NotFound`]; [`Code::Unavailable`] when the store can't be read.
+    fn queue(&self, queue: QueueId) -> Answer<QueueState>;
+
+    /// All queues of a tenant, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unavailable`] when the store can't be read.
+    fn queues(&self, tenant: Tenant) -> Answer<Vec<QueueState>>;
+
+    /// Takes deliveries of a queue: those that are given back and whose time has come, then others.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NotFound`] when there is no such queue; [`Code::Unavailable`] when the store can't
+    /// write.
+    fn pull(&self, pull: Pull) -> Answer<Pulled>;
+
+    /// Settles deliveries, in order, each by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::NotFound`] when there is no such queue; [`Code::Unavailable`] when the store can't
+    /// write.
+    fn settle(&self, settlement: Settlement) -> Answer<Vec<Settled>>;
+
+    /// Looks after what is due at a time: deliveries that nobody settled come back to their queues,
+    /// or are given up. To be called every second or so.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unavailable`] when the store can't write.
+    fn sweep(&self, now: Millis) -> Answer<()>;
+
+    /// Notes who has come and gone, in order, and announces those for whom that is news.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unavailable`] when the store can't write.
+    fn attend(&self, attendances: Vec<Attendance>) -> Answer<()>;
+
+    /// Announces that those have left who were at gateways that are no more: at all but these. Says
+    /// how many clients were noted there.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unavailable`] when the store can't write.
+    fn abandon(&self, but: Vec<GatewayId>, now: Millis) -> Answer<u64>;
+
+    /// Lets go of what the rules do not keep at a time, and says how many events.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unavailable`] when the store can't write.
+    fn expire(&self, rules: Arc<[Retention]>, now: Millis) -> Answer<u64>;
+
+    /// From now on tells these what happens. The last to be named is the one that is told.
+    fn listen(&self, signals: Arc<dyn Signals>);
+}
+
+/// Checks how many events are asked for: 0 stands for [`PAGE_DEFAULT`].
+///
+/// # Errors
+///
+/// [`Code::TooLarge`] for more than [`PAGE_MAX`].
+pub fn page_limit(asked: u32) -> Result<u32> {
+    match asked {
+        0 => Ok(PAGE_DEFAULT),
+        1..=PAGE_MAX => Ok(asked),
+        _ => Err(Error::new(
+            Code::TooLarge,
+            format!("a page has at most {PAGE_MAX} events, {asked} were asked for"),
+        )),
+    }
+}
