@@ -44,7 +44,7 @@ struct Parts {
 }
 
 /// What a publisher says, before it is put into one piece.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Content<'a> {
     /// Where it goes.
     pub topic: &'a str,
