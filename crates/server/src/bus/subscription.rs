@@ -85,11 +85,6 @@ impl Subscription {
         Self { stay, number, mailbox, reading }
     }
 
-    /// The number of the subscription.
-    pub(crate) fn number(&self) -> u32 {
-        self.number
-    }
-
     /// Whether all comes into the mailbox.
     pub(crate) fn is_live(&self) -> bool {
         self.reading.is_none()

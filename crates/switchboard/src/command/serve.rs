@@ -196,6 +196,7 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         ledger: Arc::clone(&store) as _,
         journal: Arc::clone(&store) as _,
         records: Arc::clone(&store) as _,
+        log: Arc::clone(&store) as _,
         store: Arc::clone(&store) as _,
         clock: Arc::new(Forward::new(SystemClock)),
     };

@@ -9,7 +9,7 @@ use switchboard_core::{
 use super::{super::mailbox::Taken, *};
 
 fn hub(bounds: (usize, usize)) -> Arc<Hub> {
-    Hub::new(&Arc::new(Metrics::new()), bounds)
+    Hub::new(&Metrics::new(), bounds)
 }
 
 fn tenant() -> Tenant {
