@@ -6,9 +6,14 @@
 //! [`IN_FLIGHT_MAX`]: switchboard_core::bus::IN_FLIGHT_MAX
 #![expect(clippy::unwrap_used, reason = "a suite of tests")]
 
+mod dead_letters;
+mod deliveries;
+mod presence;
 mod publishing;
+mod queues;
 mod reading;
 mod retention;
+mod signals;
 
 use std::sync::Arc;
 
@@ -20,11 +25,31 @@ use switchboard_core::{
 };
 
 pub use self::{
+    dead_letters::{
+        each_queue_has_its_own_dead_letters, what_is_given_back_often_enough_is_given_up,
+        what_times_out_often_enough_is_given_up,
+    },
+    deliveries::{
+        a_pull_tells_whether_there_is_more, each_event_goes_to_one_of_many_consumers,
+        first_deliveries_are_in_the_order_of_the_log, settling_late_changes_nothing,
+        what_is_acknowledged_is_not_delivered_again, what_is_given_back_for_later_waits,
+        what_is_given_back_is_delivered_again_first, what_nobody_settles_comes_back,
+        what_was_never_delivered_is_unknown,
+    },
+    presence::{
+        a_late_offline_never_hides_a_newer_online, comings_and_goings_are_announced_in_order,
+        gateways_that_are_no_more_are_left, the_first_gateway_and_the_last_are_news,
+    },
     publishing::{
         a_batch_takes_its_places_when_it_is_handed_over, a_dropped_answer_takes_nothing_back,
         a_repeated_key_answers_the_first_event, another_event_under_a_known_key_is_a_conflict,
         events_of_every_kind_come_back, of_equal_publishes_at_once_one_is_new,
         sequences_count_the_events_of_a_tenant, tenants_see_only_themselves, times_never_go_back,
+    },
+    queues::{
+        a_deleted_queue_is_gone, a_queue_begins_at_its_place, a_queue_is_made_once,
+        a_queue_lets_go_of_what_has_expired, a_queue_that_is_made_again_begins_anew,
+        queues_are_listed_by_name, the_state_of_a_queue_adds_up,
     },
     reading::{
         a_place_that_has_not_come_is_refused, a_rare_type_is_found_among_many,
@@ -36,6 +61,9 @@ pub use self::{
         each_tenant_has_its_own_bytes, events_expire_by_age, events_expire_by_bytes,
         new_readers_begin_at_the_oldest_left, sequences_go_on_when_all_has_expired,
         the_first_rule_that_matches_counts,
+    },
+    signals::{
+        a_queue_with_something_to_deliver_is_ready, dead_letters_are_told, signals_are_the_log,
     },
 };
 
@@ -72,6 +100,32 @@ macro_rules! log {
             new_readers_begin_at_the_oldest_left,
             sequences_go_on_when_all_has_expired,
             an_expired_key_can_be_used_again,
+            a_queue_is_made_once,
+            a_queue_begins_at_its_place,
+            queues_are_listed_by_name,
+            a_deleted_queue_is_gone,
+            a_queue_that_is_made_again_begins_anew,
+            the_state_of_a_queue_adds_up,
+            a_queue_lets_go_of_what_has_expired,
+            first_deliveries_are_in_the_order_of_the_log,
+            each_event_goes_to_one_of_many_consumers,
+            what_is_acknowledged_is_not_delivered_again,
+            what_was_never_delivered_is_unknown,
+            what_is_given_back_is_delivered_again_first,
+            what_is_given_back_for_later_waits,
+            what_nobody_settles_comes_back,
+            settling_late_changes_nothing,
+            a_pull_tells_whether_there_is_more,
+            what_is_given_back_often_enough_is_given_up,
+            what_times_out_often_enough_is_given_up,
+            each_queue_has_its_own_dead_letters,
+            signals_are_the_log,
+            dead_letters_are_told,
+            a_queue_with_something_to_deliver_is_ready,
+            the_first_gateway_and_the_last_are_news,
+            a_late_offline_never_hides_a_newer_online,
+            comings_and_goings_are_announced_in_order,
+            gateways_that_are_no_more_are_left,
         );
     };
     ($open:expr; $($clause:ident,)+) => {
