@@ -196,6 +196,11 @@ impl Body {
         self.text(self.parts.before_reply_to(), self.parts.reply_to.into())
     }
 
+    /// Whether a queue gave it up.
+    pub fn is_dead_letter(&self) -> bool {
+        self.parts.origin != 0
+    }
+
     /// Where it was before a queue gave it up, if one did.
     pub fn dead_letter(&self) -> Option<DeadLetter> {
         let origin = self.part(self.parts.before_origin(), self.parts.origin.into());

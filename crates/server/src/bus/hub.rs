@@ -172,7 +172,8 @@ impl Hub {
     fn appended(&self, tenant: &Tenant, mut events: Vec<Event>) {
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return };
         let (first, last) = (first.sequence, last.sequence);
-        self.metrics.bus.appended(events.len() as u64);
+        let given_up = events.iter().filter(|event| event.body.is_dead_letter()).count();
+        self.metrics.bus.appended(events.len() as u64, given_up as u64);
         let Some(members) = self.members(tenant) else { return };
         let mut members = write(&members);
         let told = members.told.unwrap_or(first - 1);

@@ -18,6 +18,7 @@ pub(crate) struct Bus {
     subscriptions: Gauge,
     slow: Counter,
     expired: Counter,
+    dead_letters: Counter,
     deliveries: [Counter; 2],
     settled: [Counter; 3],
     delivery: Histogram,
@@ -61,6 +62,8 @@ impl Bus {
                 "Sessions and streams for which more waited than is kept for one",
             ),
             expired: r.counter("switchboard_events_expired", "Events that were let go of"),
+            dead_letters: r
+                .counter("switchboard_dead_letters", "Events that queues of this node gave up"),
             deliveries: ["first", "again"].map(|which| one(&deliveries, "attempt", which)),
             settled: ["done", "late", "unknown"].map(|which| one(&settled, "result", which)),
             delivery: r.add(
@@ -72,9 +75,10 @@ impl Bus {
         }
     }
 
-    /// Events were added to the log.
-    pub(crate) fn appended(&self, events: u64) {
+    /// Events were added to the log, some of which a queue had given up.
+    pub(crate) fn appended(&self, events: u64, dead_letters: u64) {
         self.published[0].inc_by(events);
+        self.dead_letters.inc_by(dead_letters);
     }
 
     /// Ephemeral events were published.
