@@ -157,16 +157,12 @@ impl Walk {
         QueueSettings::new(name, interest, numbers, topic).ok()
     }
 
-    /// Sessions are numbered in the order in which they begin, and may be told to have ended late.
+    /// Mostly of the newest session, or of one that is told late.
     fn attendance(&mut self) -> Attendance {
         let (name, gateway) = (self.random.of(&["zoe", "max", "\u{1f980}"]), self.random.below(3));
         let present = self.one_in(2);
-        let session = if present {
-            self.session += 1;
-            self.session
-        } else {
-            self.session.saturating_sub(self.random.below(6))
-        };
+        self.session += self.random.below(2);
+        let session = self.session.saturating_sub(self.random.below(if present { 3 } else { 6 }));
         let at = Millis(self.now);
         Attendance { tenant: self.tenant(), at, ..attendance(name, gateway, present, session) }
     }
