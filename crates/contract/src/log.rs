@@ -8,6 +8,7 @@
 
 mod dead_letters;
 mod deliveries;
+mod interleavings;
 mod presence;
 mod publishing;
 mod queues;
@@ -36,6 +37,7 @@ pub use self::{
         what_is_given_back_is_delivered_again_first, what_nobody_settles_comes_back,
         what_was_never_delivered_is_unknown,
     },
+    interleavings::{any_interleaving_is_that_of_the_model, interleavings_over_restarts},
     presence::{
         a_late_offline_never_hides_a_newer_online, comings_and_goings_are_announced_in_order,
         gateways_that_are_no_more_are_left, the_first_gateway_and_the_last_are_news,
@@ -126,6 +128,7 @@ macro_rules! log {
             a_late_offline_never_hides_a_newer_online,
             comings_and_goings_are_announced_in_order,
             gateways_that_are_no_more_are_left,
+            any_interleaving_is_that_of_the_model,
         );
     };
     ($open:expr; $($clause:ident,)+) => {
@@ -231,4 +234,17 @@ mod tests {
     }
 
     crate::log!(open);
+
+    #[tokio::test]
+    async fn any_interleaving_survives_what_is_no_restart() {
+        for seed in 1..=5 {
+            let again = |before: Option<Box<Arc<dyn Log>>>| async {
+                match before {
+                    Some(before) => before,
+                    None => open().await,
+                }
+            };
+            interleavings_over_restarts(seed, again).await;
+        }
+    }
 }

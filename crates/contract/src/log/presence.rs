@@ -101,6 +101,9 @@ pub async fn a_late_offline_never_hides_a_newer_online(log: &Arc<dyn Log>) {
         (attendance("c", 1, false, 12), None),
         (attendance("c", 2, false, 12), None),
         (attendance("c", 2, false, 13), Some(offline("c", 13))),
+        // But who is there is there, however late that is told: it may be the last there is.
+        (attendance("c", 1, true, 9), Some(online("c", 9))),
+        (attendance("c", 1, false, 9), Some(offline("c", 9))),
     ];
     check(log, steps).await;
 }

@@ -14,7 +14,7 @@ use super::{content, draft, interest, of, publish, publish_at, read, read_on, se
 ///
 /// How many bytes a store counts for an event is its own; they are at least those of its data.
 /// Where they are no limit, a page of a short log has as many events as were asked for.
-fn is_page(page: &Page, read: &Read, all: &[Event]) {
+pub(super) fn is_page(page: &Page, read: &Read, all: &[Event]) {
     let Page { events, position, newest } = page;
     assert!(all.starts_with(events), "{read:?} of {all:?} begins with {events:?}");
     assert!(events.len() <= read.events_max as usize, "{read:?}: {}", events.len());

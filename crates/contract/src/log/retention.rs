@@ -177,9 +177,17 @@ pub async fn a_reader_is_told_that_it_missed_something(log: &Arc<dyn Log>) {
     assert_eq!(log.read(places).await.unwrap_err().code(), Code::CursorExpired);
     let queue = QueueId { tenant: tenant("a"), name: QueueName::new("work").unwrap() };
     let settings = QueueSettings::new(&queue.name, interest(&["t.b"]), (0, 0), "").unwrap();
-    let refused = log.create_queue(queue.clone(), settings, Since::After(4)).await;
-    assert_eq!(refused.unwrap_err().code(), Code::CursorExpired);
+    let created = log.create_queue(queue.clone(), settings, Since::After(4)).await;
+    assert_eq!(created.unwrap_err().code(), Code::CursorExpired);
     assert_eq!(log.queue(queue).await.unwrap_err().code(), Code::NotFound);
+    // What is told once is told for ever, also if an older event expires by the same rule later.
+    publish_at(log, "v.a", [40]).await;
+    publish_at(log, "v.b", [41]).await;
+    assert_eq!(expire(log, &[unlimited("v.a"), by_age("v.*", 0)], 100).await, 1);
+    assert_eq!(expire(log, &[by_age("v.*", 0)], 100).await, 1);
+    assert_eq!(expire(log, &[], 100).await, 0);
+    assert_eq!(refused(log, &["v.c"], 31).await.unwrap().0, Code::CursorExpired);
+    assert_eq!(refused(log, &["v.c"], 32).await, None);
     // Of another tenant nothing has expired.
     let other = Read { tenant: tenant("b"), ..read(&[">"], Since::After(0)) };
     assert_eq!(log.read(other).await.unwrap().events.len(), 1);

@@ -24,7 +24,7 @@ pub(super) struct Own {
     events: Events,
     newest: u64,
     newest_at: Millis,
-    /// The sequences of what was published with a key and is kept.
+    /// The newest sequence of each key, whether it is kept or not.
     keys: BTreeMap<String, u64>,
     /// By the filter of a rule, the newest sequence that expired by it.
     expired: BTreeMap<TopicFilter, u64>,
@@ -284,19 +284,12 @@ impl Own {
                 }
                 kept -= bytes(&event);
                 count += 1;
-                self.forget(&event);
+                self.events.remove(&event.sequence);
                 let expired = self.expired.entry(rule.filter.clone()).or_default();
                 *expired = event.sequence.max(*expired);
             }
         }
         self.queues.values_mut().for_each(|queue| queue.expire(&self.events));
         count
-    }
-
-    fn forget(&mut self, event: &Event) {
-        self.events.remove(&event.sequence);
-        if self.keys.get(event.body.key()) == Some(&event.sequence) {
-            self.keys.remove(event.body.key());
-        }
     }
 }
