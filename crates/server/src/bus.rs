@@ -220,7 +220,8 @@ impl Node {
         let events_max = if since == Since::Now { 0 } else { events_max };
         let read = Read { tenant, interest, since, events_max, bytes_max };
         let page = self.ports.log.read(read).await?;
-        Ok(EventsRead { events: page.events, next: Cursor::new(&tenant, page.position) })
+        let next = Cursor::new(&tenant, page.position, page.expired);
+        Ok(EventsRead { events: page.events, next })
     }
 
     /// Makes a queue, or finds it.

@@ -21,7 +21,8 @@ use crate::node::Node;
 /// The events of one subscription, whether they are read or told.
 pub(crate) struct Feed {
     node: Node,
-    tenant: Tenant,
+    /// Where it began.
+    began: Cursor,
     subscription: Subscription,
     mailbox: Arc<Mailbox>,
     /// What is being handed out, and how far that is.
@@ -41,12 +42,13 @@ impl Feed {
     pub(crate) fn new(node: &Node, tenant: Tenant, interest: Interest, since: Since) -> Self {
         let mailbox = Arc::default();
         let subscription = Subscription::new(node, tenant, interest, since, (&mailbox, 1));
-        Self { node: node.clone(), tenant, subscription, mailbox, run: None }
+        let began = Cursor::new(&tenant, 0, 0);
+        Self { node: node.clone(), began, subscription, mailbox, run: None }
     }
 
     /// Where whoever has got an event reads on.
     pub(crate) fn cursor(&self, sequence: u64) -> Cursor {
-        Cursor::new(&self.tenant, sequence)
+        self.began.behind(sequence)
     }
 
     /// What comes next.
@@ -67,7 +69,10 @@ impl Feed {
             }
             if !self.subscription.is_live() {
                 match ready!(self.subscription.poll_next(context))? {
-                    Told::Began(cursor) => return Poll::Ready(Ok(Fed::Began(cursor))),
+                    Told::Began(cursor) => {
+                        self.began = cursor;
+                        return Poll::Ready(Ok(Fed::Began(cursor)));
+                    }
                     Told::Event(event) => return Poll::Ready(Ok(Fed::Event(event))),
                     Told::Live => {}
                 }

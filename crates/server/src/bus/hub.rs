@@ -15,7 +15,7 @@ use std::{
 
 use switchboard_core::{
     Tenant,
-    bus::{Event, Interest, Matcher, QueueId, Signal, Signals},
+    bus::{Event, Handle, Interest, Matcher, QueueId, Signal, Signals},
 };
 
 pub(crate) use self::waiting::Waiting;
@@ -56,7 +56,8 @@ struct Subscription {
     mailbox: Arc<Mailbox>,
     /// The number by which its owner knows it.
     number: u32,
-    interest: Interest,
+    /// Its place in the matcher.
+    handle: Handle,
 }
 
 /// A stay at the hub, from before the log is read for a subscription to its end.
@@ -236,9 +237,7 @@ impl Stay {
             // Nobody else needs to be told what was read here.
             _ => members.told = Some(position),
         }
-        let mailbox = Arc::clone(mailbox);
-        let subscription = Subscription { mailbox, number, interest: interest.clone() };
-        self.joined = Some(members.add(subscription));
+        self.joined = Some(members.add(interest, Arc::clone(mailbox), number));
         self.hub.metrics.bus.subscribed(true);
         Join::Joined
     }
@@ -270,37 +269,22 @@ impl Members {
         !self.matcher.is_empty()
     }
 
-    fn add(&mut self, subscription: Subscription) -> u32 {
+    fn add(&mut self, interest: &Interest, mailbox: Arc<Mailbox>, number: u32) -> u32 {
         let place = self.free.pop().unwrap_or_else(|| {
             self.subscriptions.push(None);
             // Each takes some 100 bytes of memory: there are far fewer than 2^32.
             u32::try_from(self.subscriptions.len() - 1).unwrap_or(u32::MAX)
         });
-        each(&subscription.interest, |filter, kind| self.matcher.insert(filter, kind, place));
-        self.subscriptions[place as usize] = Some(subscription);
+        let handle = self.matcher.insert(interest, place);
+        self.subscriptions[place as usize] = Some(Subscription { mailbox, number, handle });
         place
     }
 
     fn remove(&mut self, place: u32) {
         if let Some(subscription) = self.subscriptions[place as usize].take() {
-            each(&subscription.interest, |filter, kind| {
-                self.matcher.remove(filter, kind, place);
-            });
+            self.matcher.remove(subscription.handle);
             self.free.push(place);
         }
-    }
-}
-
-/// Each filter of an interest with each of its types.
-fn each(
-    interest: &Interest,
-    mut with: impl FnMut(&switchboard_core::bus::TopicFilter, Option<&switchboard_core::bus::EventType>),
-) {
-    for filter in interest.filters() {
-        if interest.types().is_empty() {
-            with(filter, None);
-        }
-        interest.types().iter().for_each(|kind| with(filter, Some(kind)));
     }
 }
 

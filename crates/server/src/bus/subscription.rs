@@ -42,8 +42,9 @@ struct Reading {
     since: Since,
     /// Whether its first page was read.
     began: bool,
-    /// The place up to which all was read.
+    /// The place up to which all was read, and how often events had expired by then.
     position: u64,
+    expired: u64,
     /// Whether there may be more in the log.
     behind: bool,
     page: Option<Answer<Page>>,
@@ -77,6 +78,7 @@ impl Subscription {
             since,
             began: false,
             position: 0,
+            expired: 0,
             behind: true,
             page: None,
             read: VecDeque::new(),
@@ -105,7 +107,7 @@ impl Subscription {
             if it.behind {
                 ready!(it.poll_page(stay, context))?;
                 if !std::mem::replace(&mut it.began, true) {
-                    let cursor = Cursor::new(&stay.tenant(), it.position);
+                    let cursor = Cursor::new(&stay.tenant(), it.position, it.expired);
                     return Poll::Ready(Ok(Told::Began(cursor)));
                 }
                 continue;
@@ -126,19 +128,19 @@ impl Subscription {
 impl Reading {
     /// Reads the next page. The first is one of no events: it says where it begins.
     fn poll_page(&mut self, stay: &Stay, context: &mut Context<'_>) -> Poll<Result<()>> {
-        let Self { node, interest, since, began, position, .. } = self;
+        let Self { node, interest, since, began, position, expired, .. } = self;
         let page = self.page.get_or_insert_with(|| {
             let (since, events_max) =
-                if *began { (Since::After(*position), PAGE) } else { (*since, 0) };
+                if *began { (Since::at(*position, *expired), PAGE) } else { (*since, 0) };
             let (tenant, interest) = (stay.tenant(), interest.clone());
             let bytes_max = PAGE_BYTES;
             node.ports.log.read(Read { tenant, interest, since, events_max, bytes_max })
         });
         let page = ready!(page.as_mut().poll(context));
         self.page = None;
-        let Page { events, position, newest } = page?;
+        let Page { events, position, newest, expired } = page?;
         self.node.metrics.bus.read_on(events.len() as u64);
-        self.position = position;
+        (self.position, self.expired) = (position, expired);
         self.behind = position < newest;
         self.read = events.into();
         Poll::Ready(Ok(()))
