@@ -148,7 +148,7 @@ impl Shared {
         let marks = self.read().marks(number);
         let mut reading = Reading {
             wanted: Wanted { interest, marks: &marks },
-            page: Page { events: Vec::new(), position, newest: position },
+            page: Page { position, newest: position, ..Page::default() },
             events_max: *events_max as usize,
             bytes_left: *bytes_max,
             work: WORK,
@@ -160,11 +160,15 @@ impl Shared {
     /// The sequence behind which somebody reads.
     pub(super) fn place(&self, tenant: u32, since: Since) -> Answer<u64> {
         let newest = self.read().newest(tenant);
+        let since = match since {
+            Since::Known { after, .. } => Since::After(after),
+            since => since,
+        };
         match since {
             Since::Now => Ok(newest),
             Since::Start => Ok(0),
             Since::After(sequence) if newest < sequence => Err(not_come(sequence)),
-            Since::After(sequence) => Ok(sequence),
+            Since::After(sequence) | Since::Known { after: sequence, .. } => Ok(sequence),
             Since::Time(at) => self.before(tenant, at.0).map_err(unreadable),
         }
     }
