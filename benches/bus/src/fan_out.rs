@@ -149,3 +149,18 @@ impl<'a> Fan<'a> {
         self.received.iter().sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_is_delivered_to_everybody() {
+        let server = Server::fake();
+        let mut fan = Fan::open(&*server.wire, &server.address, 3).unwrap();
+        fan.drive(Instant::now() + Duration::from_millis(200)).unwrap();
+        assert!(fan.window < fan.least && fan.least <= fan.published);
+        assert!(fan.published <= fan.least + fan.window);
+        assert!(fan.received.iter().all(|&received| received <= fan.published));
+    }
+}

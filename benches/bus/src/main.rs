@@ -1,11 +1,13 @@
 //! What the bus costs, beside NATS, Redis, RabbitMQ and Mosquitto, on 127.0.0.1.
 //!
 //! `cargo run --release -p switchboard-bus-bench --
-//! fan-out|latency|publish|queue|replay|matching` after `cargo build --release`.
-//! Peers are started by the benchmark on free ports, but for RabbitMQ, which must be running. Client
-//! and server share the machine's cores: read ratios and medians.
+//! fan-out|latency|publish|queue|replay|matching` after `cargo build --release`. Peers are started
+//! by the benchmark on free ports, but for RabbitMQ, which must be running. Client and server share
+//! the machine's cores: read ratios and medians.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark, run by hand")]
 
+#[cfg(test)]
+mod fake;
 mod fan_out;
 mod latency;
 mod link;
@@ -64,6 +66,10 @@ impl Options {
 async fn main() -> Result<(), Error> {
     let mut arguments = env::args().skip(1);
     let what = arguments.next().unwrap_or_default();
+    if what == "matching-memory" {
+        let case = arguments.next().ok_or("matching-memory needs a number")?;
+        return matching::memory(case.parse()?);
+    }
     let mut options = Options {
         rounds: 5,
         length: Duration::from_secs(3),

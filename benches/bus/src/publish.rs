@@ -119,3 +119,20 @@ impl<'a> Publishers<'a> {
         self.producers.iter().map(Producer::answered).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_event_is_answered() {
+        let server = Server::fake();
+        let mut publishers = Publishers::open(&*server.wire, &server.address, 64).unwrap();
+        publishers.drive(5_000, |answered| answered == 5_000).unwrap();
+        assert_eq!(publishers.published, 5_000);
+        // And all of them are read.
+        for reader in 1..3 {
+            assert!(crate::replay::read(&server, 100 + reader, 5_000).is_ok());
+        }
+    }
+}

@@ -168,3 +168,17 @@ impl<'a> Work<'a> {
         link.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_published_is_done_with() {
+        let server = Server::fake();
+        let mut work = Work::open(&*server.wire, &server.address, 64).unwrap();
+        work.drive(Instant::now() + Duration::from_millis(300)).unwrap();
+        assert!(BACKLOG_MAX < work.done && work.done <= work.published);
+        assert!(work.published <= work.done + BACKLOG_MAX);
+    }
+}

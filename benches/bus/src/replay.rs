@@ -45,7 +45,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), Error> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn read(server: &Server, number: usize, events: u64) -> Result<Vec<f64>, Error> {
+pub(crate) fn read(server: &Server, number: usize, events: u64) -> Result<Vec<f64>, Error> {
     let wire = &*server.wire;
     let (cpu, began) = (server.cpu(), Instant::now());
     let link = Link::open(wire, &server.address, number, Role::Replay)?;

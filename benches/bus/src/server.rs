@@ -125,6 +125,13 @@ impl Server {
         Ok(Self { wire, address, process, _folder: Some(folder) })
     }
 
+    /// One that speaks as a node does.
+    #[cfg(test)]
+    pub(crate) fn fake() -> Self {
+        let (address, process) = (crate::fake::serve(), Process::Running(None));
+        Self { wire: Box::new(Session), address, process, _folder: None }
+    }
+
     /// CPU that it has used, in seconds.
     pub(crate) fn cpu(&self) -> f64 {
         match &self.process {
