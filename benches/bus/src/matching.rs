@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use switchboard_core::bus::{Matcher, TopicFilter};
+use switchboard_core::bus::{Interest, Matcher};
 use switchboard_peers::{Error, figures::Rounds};
 
 use crate::Options;
@@ -102,7 +102,7 @@ impl Case {
         let (mut matcher, mut number) = (Matcher::default(), 0);
         for group in 0..self.groups() {
             for filter in self.filters.of(group) {
-                matcher.insert(&TopicFilter::new(&filter)?, None, number);
+                matcher.insert(&Interest::new([&*filter], [])?, number);
                 number += 1;
             }
         }
