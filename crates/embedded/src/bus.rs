@@ -14,9 +14,12 @@ mod marks;
 mod open;
 mod part;
 mod plan;
+mod queue;
+mod queues;
 mod reader;
 mod recent;
 mod replay;
+mod state;
 mod tables;
 mod work;
 mod writer;
@@ -96,40 +99,75 @@ impl bus::Log for Front {
         Box::pin(future::ready(self.shared.page(&read)))
     }
 
-    fn create_queue(&self, _: QueueId, _: QueueSettings, _: Since) -> bus::Answer<Created> {
-        missing()
+    fn create_queue(
+        &self,
+        queue: QueueId,
+        settings: QueueSettings,
+        since: Since,
+    ) -> bus::Answer<Created> {
+        let settings = Box::new(settings);
+        let made = self.ask(|answer| Task::CreateQueue { queue, settings, since, answer });
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move {
+            let (look, new) = made.await?;
+            Ok(Created { queue: shared.queue_state(look)?, new })
+        })
     }
 
-    fn delete_queue(&self, _: QueueId) -> bus::Answer<bool> {
-        missing()
+    fn delete_queue(&self, queue: QueueId) -> bus::Answer<bool> {
+        self.ask(|answer| Task::DeleteQueue { queue, answer })
     }
 
-    fn queue(&self, _: QueueId) -> bus::Answer<QueueState> {
-        missing()
+    fn queue(&self, queue: QueueId) -> bus::Answer<QueueState> {
+        let look = self.ask(|answer| Task::Queue { queue, answer });
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { shared.queue_state(look.await?) })
     }
 
-    fn queues(&self, _: Tenant) -> bus::Answer<Vec<QueueState>> {
-        missing()
+    fn queues(&self, tenant: Tenant) -> bus::Answer<Vec<QueueState>> {
+        let looks = self.ask(|answer| Task::Queues { tenant, answer });
+        let shared = Arc::clone(&self.shared);
+        Box::pin(
+            async move { looks.await?.into_iter().map(|look| shared.queue_state(look)).collect() },
+        )
     }
 
-    fn pull(&self, _: Pull) -> bus::Answer<Pulled> {
-        missing()
+    fn pull(&self, pull: Pull) -> bus::Answer<Pulled> {
+        let leases = self.ask(|answer| Task::Pull { pull, answer });
+        let shared = Arc::clone(&self.shared);
+        Box::pin(async move { Ok(shared.pulled(leases.await?)) })
     }
 
-    fn settle(&self, _: Settlement) -> bus::Answer<Vec<Settled>> {
-        missing()
+    fn settle(&self, settlement: Settlement) -> bus::Answer<Vec<Settled>> {
+        self.ask(|answer| Task::Settle { settlement, answer })
     }
 
-    fn sweep(&self, _: Millis) -> bus::Answer<()> {
-        missing()
+    fn sweep(&self, now: Millis) -> bus::Answer<()> {
+        self.ask(|answer| Task::Sweep { now, answer })
     }
 
-    fn attend(&self, _: Vec<Attendance>) -> bus::Answer<()> {
-        missing()
+    fn attend(&self, attendances: Vec<Attendance>) -> bus::Answer<()> {
+        self.ask(|answer| Task::Attend { attendances, answer })
     }
 
-    fn abandon(&self, _: Vec<GatewayId>, _: Millis) -> bus::Answer<u64> {
-        missing()
+    fn abandon(&self, but: Vec<GatewayId>, now: Millis) -> bus::Answer<u64> {
+        let (but, queue): (Arc<[GatewayId]>, _) = (but.into(), Arc::clone(&self.queue));
+        let part = move |behind| {
+            let (but, arrived) = (Arc::clone(&but), Instant::now());
+            let task = |answer| Task::Abandon { but, behind, now, answer };
+            queue.ask(|answer| Work { task: task(answer), arrived })
+        };
+        let first = part(None);
+        Box::pin(async move {
+            let (mut notes, mut behind) = first.await?;
+            // A part at a time, so that others are not held up.
+            while behind.is_some() {
+                let (more, next) = part(behind).await?;
+                notes += more;
+                behind = next;
+            }
+            Ok(notes)
+        })
     }
 
     fn expire(&self, _: Arc<[Retention]>, _: Millis) -> bus::Answer<u64> {

@@ -40,8 +40,8 @@ impl Labels {
         let hash = self.hashing.hash_one((topic, kind));
         let is_it = |&number: &u32| {
             let pair = self.pairs[number as usize];
-            &*self.topics.names[pair.topic as usize] == topic
-                && &*self.kinds.names[pair.kind as usize] == kind
+            *self.topics.names[pair.topic as usize] == *topic
+                && *self.kinds.names[pair.kind as usize] == *kind
         };
         if let Some(&number) = self.table.find(hash, is_it) {
             return number;
@@ -62,6 +62,12 @@ impl Labels {
 
     pub(super) fn pair(&self, number: u32) -> Pair {
         self.pairs[number as usize]
+    }
+
+    /// What both are called.
+    pub(super) fn names(&self, number: u32) -> (&str, &str) {
+        let Pair { topic, kind } = self.pairs[number as usize];
+        (&self.topics.names[topic as usize], &self.kinds.names[kind as usize])
     }
 
     pub(super) fn clear(&mut self) {

@@ -1,6 +1,6 @@
 //! What of a tenant's events has expired.
 
-use switchboard_core::bus::TopicFilter;
+use switchboard_core::bus::{Event, TopicFilter};
 
 /// Up to which sequence the events of a rule have expired: of those that the rule's filter matches
 /// and none of the rules before it.
@@ -33,6 +33,11 @@ impl Marks {
     /// The greatest sequence that has expired; 0 for none.
     pub(super) fn greatest(&self) -> u64 {
         self.greatest
+    }
+
+    /// An event, unless it has expired.
+    pub(super) fn keep(&self, event: Event) -> Option<Event> {
+        Some(event).filter(|event| !self.gone(event.sequence, event.body.topic()))
     }
 
     /// Whether an event has expired.

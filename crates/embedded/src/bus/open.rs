@@ -5,10 +5,11 @@ use std::{
     time::Instant,
 };
 
-use switchboard_core::{Tenant, store::Observer};
+use switchboard_core::{Tenant, bus::TIMED_OUT, store::Observer};
 
 use super::{
     FOLDER, Front, Keeper, Writer,
+    queues::Queues,
     reader::{Shared, State},
     replay::Replay,
     tables,
@@ -70,7 +71,7 @@ pub(crate) fn open(
         })?;
     // Only now: a directory that can't be opened stays as it is.
     runs.remove_unknown()?;
-    let Replay { tenants, heads, names, shared, fresh, .. } = replay;
+    let Replay { tenants, heads, names, queues, shared, fresh, .. } = replay;
     let (took, events) = (began.elapsed(), fresh.numbers);
     let replayed = shared.read().current.events;
     tracing::info!(events, replayed, torn_bytes, ?took, "the bus is open");
@@ -89,6 +90,8 @@ pub(crate) fn open(
         tenants,
         heads,
         names,
+        queues,
+        timed_out: TIMED_OUT.into(),
         shared,
         listener,
         gate: health.gate(&spare),
@@ -112,13 +115,21 @@ fn begin(tenants: Vec<Tenant>, known: &[(u32, u64, i64)], names: Names) -> Repla
     }
     for &(tenant, newest, at) in known {
         if let Some(head) = heads.get_mut(tenant as usize) {
-            (head.newest, head.at) = (newest, at);
+            (head.newest, head.durable, head.at) = (newest, newest, at);
             state.newest[tenant as usize] = newest;
         }
     }
     let tenants = Tenants::new(tenants);
     let fresh = Fresh { tenants_from: tenants.count(), ..Fresh::default() };
-    Replay { tenants, heads, names, shared: Arc::new(Shared::new(state)), fresh, run: Vec::new() }
+    Replay {
+        tenants,
+        heads,
+        names,
+        queues: Queues::default(),
+        shared: Arc::new(Shared::new(state)),
+        fresh,
+        run: Vec::new(),
+    }
 }
 
 /// Where the sorted files are.

@@ -364,7 +364,7 @@ mod tests {
                 let len = u32::try_from(body.len()).unwrap();
                 let start = u32::try_from(payload.len()).unwrap() - len;
                 let pair = labels.number(topic, kind);
-                placed.push(Placed { tenant, start, len, pair: labels.pair(pair) });
+                placed.push(Placed { tenant, start, len, pair });
                 sequence += 1;
             }
             generation.add_chunk(&Arc::from(payload));

@@ -12,9 +12,10 @@ use switchboard_core::{
 };
 
 use super::{
-    entry::{self, EVENT_HEADER},
+    entry::{self, EVENT_HEADER, Stay},
     labels::{Labels, Names, Pair},
     part::{By, Numbers, Part, Shape, joined},
+    work::Place,
 };
 use crate::Error;
 
@@ -24,6 +25,8 @@ pub(super) struct Generation {
     /// What was written together stands in one piece, which all share who read of it.
     chunks: Vec<Arc<[u8]>>,
     pub(super) tenants: HashMap<u32, Recent>,
+    /// Where clients are now that came or went.
+    pub(super) stays: BTreeMap<Place, Stay>,
     /// How many events there are.
     pub(super) events: usize,
     /// How many bytes of the log were written, for events and all else.
@@ -69,8 +72,8 @@ pub(super) struct Placed {
     pub(super) tenant: u32,
     pub(super) start: u32,
     pub(super) len: u32,
-    /// Its topic and type, by the numbers of this tenant's labels.
-    pub(super) pair: Pair,
+    /// Its topic and type, by the number that both have among this tenant's labels.
+    pub(super) pair: u32,
 }
 
 impl Placed {
@@ -114,7 +117,7 @@ impl Generation {
         // Each is some bytes of memory: there are far fewer than 2^32.
         let chunk = u32::try_from(self.chunks.len()).unwrap_or(u32::MAX) - 1;
         for &Placed { start, len, pair, .. } in events {
-            let place = recent.len();
+            let (place, pair) = (recent.len(), labels.pair(pair));
             recent.rows.push(Row { chunk, start, len, pair });
             recent.topics.add(pair.topic, place, &labels.topics);
             recent.kinds.add(pair.kind, place, &labels.kinds);

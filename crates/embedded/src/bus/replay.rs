@@ -2,10 +2,12 @@
 
 use std::{mem, sync::Arc};
 
-use switchboard_core::bus::Body;
+use switchboard_core::bus::{Body, QueueId};
 
 use super::{
     entry::{self, Entry, EventEntry},
+    queue::{Next, Queue},
+    queues::Queues,
     reader::Shared,
     recent::Placed,
     writer::{Fresh, Head},
@@ -23,6 +25,7 @@ pub(super) struct Replay {
     pub(super) tenants: Tenants,
     pub(super) heads: Vec<Head>,
     pub(super) names: Names,
+    pub(super) queues: Queues,
     pub(super) shared: Arc<Shared>,
     pub(super) fresh: Fresh,
     /// Events that can be read once their tenant is another one's turn.
@@ -48,6 +51,24 @@ impl Replay {
                     self.heads.push(Head::new(tenant));
                     self.tenants.define(tenant);
                     self.shared.change().define(tenant);
+                }
+                Entry::Stay { tenant, client, stay } => {
+                    let stays = &mut self.shared.change().current.stays;
+                    stays.insert((tenant, client), stay.into_owned());
+                }
+                Entry::Queue { queue, tenant, cursor, name, settings } => {
+                    let head = self.heads.get(tenant as usize).ok_or_else(damaged)?;
+                    let id = QueueId { tenant: head.tenant, name };
+                    let made = Queue::new(id, tenant, settings.into_owned(), cursor);
+                    self.queues.insert(queue, made);
+                }
+                Entry::Removed { queue } => self.queues.remove(queue),
+                Entry::Leased { queue, .. }
+                | Entry::Settled { queue, .. }
+                | Entry::Returned { queue, .. }
+                | Entry::GivenUp { queue, .. }
+                | Entry::Forgotten { queue, .. } => {
+                    step(self.queues.change(queue).ok_or_else(damaged)?, &entry);
                 }
                 Entry::Event(event) => {
                     let end = chunk.len() - rest.len();
@@ -77,10 +98,11 @@ impl Replay {
         if !follows || at < head.at {
             return None;
         }
-        (head.newest, head.at, self.fresh.numbers) = (sequence, at, number);
+        (head.newest, head.durable, head.at) = (sequence, sequence, at);
+        self.fresh.numbers = number;
         let pair = head.labels.number(body.topic(), body.kind());
         let (start, len) = (u32::try_from(start).ok()?, u32::try_from(len).ok()?);
-        self.run.push(Placed { tenant, start, len, pair: head.labels.pair(pair) });
+        self.run.push(Placed { tenant, start, len, pair });
         if body.key().is_empty() {
             return Some(Ok(()));
         }
@@ -103,5 +125,20 @@ impl Replay {
         {
             self.shared.change().add(first.tenant, &run, &head.labels);
         }
+    }
+}
+
+/// Takes a step of a queue again.
+fn step(queue: &mut Queue, entry: &Entry<'_>) {
+    match entry {
+        Entry::Leased { until, cursor, sequences, .. } => {
+            queue.lease(sequences, *until, *cursor);
+            queue.next = Next::behind(queue.cursor);
+        }
+        Entry::Settled { sequences, .. } => queue.acknowledge(sequences),
+        Entry::Returned { deliveries, .. } => queue.take_back(deliveries),
+        Entry::GivenUp { sequence, .. } => queue.give_up(*sequence),
+        Entry::Forgotten { sequences, .. } => queue.forget(sequences),
+        _ => {}
     }
 }

@@ -4,8 +4,10 @@
 //! Everything is decided here, between one sync and the next, in the order in which it came; so
 //! there is no lock to hold over a sync, and a repeat of what is being written finds it.
 
+mod attend;
 mod group;
 mod publish;
+mod queues;
 
 use std::{
     mem,
@@ -18,8 +20,9 @@ pub(super) use self::group::Group;
 use super::{
     keeper::Flush,
     labels::Labels,
+    queues::Queues,
     reader::Shared,
-    work::{Task, Work},
+    work::{Answered, Task, Work},
 };
 use crate::{
     Error,
@@ -39,6 +42,9 @@ pub(crate) struct Writer {
     pub(super) tenants: Tenants,
     pub(super) heads: Vec<Head>,
     pub(super) names: Names,
+    pub(super) queues: Queues,
+    /// Why what nobody settled in time is delivered again.
+    pub(super) timed_out: Arc<str>,
     pub(super) shared: Arc<Shared>,
     pub(super) listener: Arc<Listener>,
     pub(super) gate: Arc<Gate>,
@@ -59,6 +65,8 @@ pub(super) struct Head {
     /// The sequence of its newest event, and the time; the group under way included.
     pub(super) newest: u64,
     pub(super) at: i64,
+    /// The sequence of the newest that is durable.
+    pub(super) durable: u64,
     /// What the topics and types of the current generation are called.
     pub(super) labels: Labels,
 }
@@ -78,15 +86,34 @@ pub(super) struct Fresh {
 impl Head {
     /// Of a tenant without events.
     pub(super) fn new(tenant: Tenant) -> Self {
-        Self { tenant, newest: 0, at: i64::MIN, labels: Labels::default() }
+        Self { tenant, newest: 0, at: i64::MIN, durable: 0, labels: Labels::default() }
     }
 }
 
 impl Writer {
     fn decide(&mut self, task: Task) -> Result<(), Error> {
-        match task {
-            Task::Publish { drafts, answer } => self.publish(&drafts, answer),
-        }
+        let answered = match task {
+            Task::Publish { drafts, answer } => Answered::new(answer, Ok(self.publish(&drafts)?)),
+            Task::CreateQueue { queue, settings, since, answer } => {
+                Answered::new(answer, self.create_queue(queue, *settings, since)?)
+            }
+            Task::DeleteQueue { queue, answer } => {
+                Answered::new(answer, self.delete_queue(&queue)?)
+            }
+            Task::Queue { queue, answer } => Answered::new(answer, self.queue(&queue)?),
+            Task::Queues { tenant, answer } => Answered::new(answer, Ok(self.queues(&tenant)?)),
+            Task::Pull { pull, answer } => Answered::new(answer, self.pull(&pull)?),
+            Task::Settle { settlement, answer } => Answered::new(answer, self.settle(&settlement)?),
+            Task::Sweep { now, answer } => Answered::new(answer, self.sweep(now)?),
+            Task::Attend { attendances, answer } => {
+                Answered::new(answer, self.attend(&attendances)?)
+            }
+            Task::Abandon { but, behind, now, answer } => {
+                Answered::new(answer, self.abandon(&but, behind.as_ref(), now)?)
+            }
+        };
+        self.group.answer(answered);
+        Ok(())
     }
 
     /// Everything that the tables do not have yet. Waits for the keeper to be done with the last;
@@ -102,6 +129,7 @@ impl Writer {
                 head.labels.clear();
             }
         }
+        self.queues.forget_labels();
         let fresh = self.fresh.take(self.tenants.count());
         Some(Flush { generation, fresh, position })
     }

@@ -1,15 +1,20 @@
 //! What gets durable with the next sync.
 
-use std::{collections::HashMap, mem, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeSet, HashMap},
+    mem,
+    sync::Arc,
+    time::Instant,
+};
 
 use switchboard_core::{Tenant, bus::Signal, store::Commit};
 
 use super::{
     super::{
-        entry::{self, Entry, EventEntry},
+        entry::{self, Entry, EventEntry, Stay},
         reader::State,
         recent::{self, Placed},
-        work::Answered,
+        work::{Answered, Place},
     },
     Head, Writer,
 };
@@ -25,6 +30,10 @@ pub(in super::super) struct Group {
     tenants: Vec<Tenant>,
     /// The events, in order. The numbers of them follow each other.
     events: Vec<Placed>,
+    /// Where clients are now.
+    stays: HashMap<Place, Stay>,
+    /// Queues that have something to deliver.
+    ready: BTreeSet<u32>,
     answers: Vec<Answered>,
     commit: Commit,
 }
@@ -55,6 +64,21 @@ impl Group {
         self.tenants.push(tenant);
     }
 
+    /// A client is there now.
+    pub(super) fn note(&mut self, place: Place, stay: Stay) {
+        self.stays.insert(place, stay);
+    }
+
+    /// Where a client is, if that changes with this group.
+    pub(super) fn stay(&self, place: &Place) -> Option<&Stay> {
+        self.stays.get(place)
+    }
+
+    /// A queue has something to deliver.
+    pub(super) fn ready(&mut self, queue: u32) {
+        self.ready.insert(queue);
+    }
+
     /// The event with a number, if it is in this group, where the number after the last is `next`.
     pub(super) fn event(&self, number: u64, next: u64) -> Option<EventEntry<'_>> {
         let behind = usize::try_from(next.checked_sub(number)?).ok()?;
@@ -75,7 +99,6 @@ impl Group {
         let pair = head.labels.number(names.0, names.1);
         // A payload is bounded by a segment, which is far shorter than 4 GiB.
         let [start, len] = [start, len].map(|it| u32::try_from(it).unwrap_or(u32::MAX));
-        let pair = head.labels.pair(pair);
         self.events.push(Placed { tenant: event.tenant, start, len, pair });
     }
 }
@@ -108,6 +131,7 @@ impl Writer {
             self.gate.set_refusing(false);
             signals = self.let_read()?;
         }
+        self.signal_queues(&mut signals);
         // Those who asked first: handing out signals takes longer.
         for answered in self.group.answers.drain(..) {
             answered.tell(Ok(()));
@@ -130,14 +154,38 @@ impl Writer {
         // One long group is no reason to keep its room for ever.
         self.group.payload.clear();
         self.group.payload.shrink_to(PAYLOAD_KEPT);
+        self.publish_to_queues();
         {
             let mut state = self.shared.change();
-            apply(&mut state, &chunk, &self.group, &self.heads);
+            apply(&mut state, &chunk, &mut self.group, &self.heads);
         }
         let signals = self.signals(&chunk)?;
         self.group.tenants.clear();
         self.group.events.clear();
         Ok(signals)
+    }
+
+    /// Lets queues know what comes next.
+    fn publish_to_queues(&mut self) {
+        let Group { events, ready, .. } = &mut self.group;
+        for run in events.chunk_by(|a, b| a.tenant == b.tenant) {
+            let Some(head) = self.heads.get_mut(run[0].tenant as usize) else { continue };
+            let first = head.durable + 1;
+            head.durable += run.len() as u64;
+            let is_ready = |queue| {
+                ready.insert(queue);
+            };
+            self.queues.publish((run[0].tenant, first), run, &head.labels, is_ready);
+        }
+    }
+
+    /// The queues that have something to deliver.
+    fn signal_queues(&mut self, signals: &mut Vec<Signal>) {
+        for number in mem::take(&mut self.group.ready) {
+            if let Some(queue) = self.queues.queue(number) {
+                signals.push(Signal::Ready { queue: queue.id.clone() });
+            }
+        }
     }
 
     /// The events of the group, by tenant.
@@ -160,7 +208,7 @@ impl Writer {
 }
 
 /// What a group has changed, for all who read.
-fn apply(state: &mut State, chunk: &Arc<[u8]>, group: &Group, heads: &[Head]) {
+fn apply(state: &mut State, chunk: &Arc<[u8]>, group: &mut Group, heads: &[Head]) {
     for tenant in &group.tenants {
         state.define(*tenant);
     }
@@ -170,4 +218,5 @@ fn apply(state: &mut State, chunk: &Arc<[u8]>, group: &Group, heads: &[Head]) {
         let Some(head) = heads.get(tenant as usize) else { continue };
         state.add(tenant, run, &head.labels);
     }
+    state.current.stays.extend(group.stays.drain());
 }

@@ -9,11 +9,11 @@ use super::{
     super::{
         entry::{EVENT_HEADER, EventEntry, TENANT_MAX},
         key_hash,
-        work::Answered,
+        reader::unreadable,
     },
     Head, Writer,
 };
-use crate::{Error, queue, slots::Pair};
+use crate::{Error, slots::Pair};
 
 /// What is known of a key.
 enum Known {
@@ -23,20 +23,13 @@ enum Known {
     Same(u64),
     /// It says something else.
     Other(u64),
+    /// It can't be looked at.
+    Unreadable(Refusal),
 }
 
 impl Writer {
-    pub(super) fn publish(
-        &mut self,
-        drafts: &[Draft],
-        answer: queue::Answer<Vec<Answer<Published>>>,
-    ) -> Result<(), Error> {
-        let mut published = Vec::with_capacity(drafts.len());
-        for draft in drafts {
-            published.push(self.publish_one(draft)?);
-        }
-        self.group.answer(Answered::Published(answer, published));
-        Ok(())
+    pub(super) fn publish(&mut self, drafts: &[Draft]) -> Result<Vec<Answer<Published>>, Error> {
+        drafts.iter().map(|draft| self.publish_one(draft)).collect()
     }
 
     fn publish_one(&mut self, draft: &Draft) -> Result<Answer<Published>, Error> {
@@ -45,6 +38,7 @@ impl Writer {
         let mut slot = None;
         if has_key && let Some(number) = self.tenants.number(tenant) {
             match self.find(number, body)? {
+                Known::Unreadable(refusal) => return Ok(Err(refusal)),
                 Known::Free(free) => slot = Some(free),
                 Known::Same(sequence) => return Ok(Ok(Published { sequence, new: false })),
                 Known::Other(sequence) => return Ok(Err(conflict(sequence))),
@@ -100,23 +94,23 @@ impl Writer {
         for probe in 0.. {
             let slot = hash.slot(probe);
             let Some(number) = self.names.find(slot)? else { return Ok(Known::Free(slot)) };
-            let same = |found: &[u8]| found == body.as_bytes();
-            if let Some(event) = self.group.event(number, self.fresh.numbers + 1) {
-                if event.tenant == tenant && same(event.body) {
-                    return Ok(Known::Same(event.sequence));
+            let found = match self.group.event(number, self.fresh.numbers + 1) {
+                Some(event) if event.tenant != tenant => None,
+                Some(event) => {
+                    let there = Body::from_bytes(&event.body.into(), 0, event.body.len());
+                    there.map(|body| (event.sequence, body))
                 }
-                let sequence = event.sequence;
-                let found = Body::from_bytes(&event.body.into(), 0, event.body.len());
-                if event.tenant == tenant && found.is_some_and(|it| it.key() == body.key()) {
+                None => match self.shared.numbered(tenant, number) {
+                    Ok(event) => event.map(|event| (event.sequence, event.body)),
+                    Err(error) => return Ok(Known::Unreadable(unreadable(error))),
+                },
+            };
+            match found {
+                Some((sequence, there)) if there == *body => return Ok(Known::Same(sequence)),
+                Some((sequence, there)) if there.key() == body.key() => {
                     return Ok(Known::Other(sequence));
                 }
-            } else if let Some(event) = self.shared.numbered(tenant, number)? {
-                if same(event.body.as_bytes()) {
-                    return Ok(Known::Same(event.sequence));
-                }
-                if event.body.key() == body.key() {
-                    return Ok(Known::Other(event.sequence));
-                }
+                _ => {}
             }
             // Two keys share a slot, which happens once in very many, or the event has expired: the
             // later has the next.
@@ -126,7 +120,7 @@ impl Writer {
 }
 
 /// What publishing an event takes at most, in bytes.
-fn event_len(body: &Body) -> usize {
+pub(super) fn event_len(body: &Body) -> usize {
     EVENT_HEADER + body.as_bytes().len() + TENANT_MAX
 }
 
