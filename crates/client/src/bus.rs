@@ -45,6 +45,15 @@ mod request;
 mod resume;
 mod subscription;
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::Poll,
+};
+
+use futures_util::stream;
 use switchboard_proto::v1::{
     self, PublishRequest, PublishResponse, ReadEventsRequest, bus_service_client::BusServiceClient,
 };
@@ -244,6 +253,21 @@ impl Interest {
     }
 }
 
+/// What of a stream of publishes has no answer.
+#[derive(Debug, Default)]
+struct Unanswered {
+    /// Events that were sent.
+    events: AtomicU64,
+    /// Whether no more will be sent.
+    all_sent: AtomicBool,
+}
+
+impl Unanswered {
+    fn none(&self) -> bool {
+        self.all_sent.load(Ordering::Acquire) && self.events.load(Ordering::Relaxed) == 0
+    }
+}
+
 /// Some events, and where it goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -291,8 +315,9 @@ impl Client {
     /// ahead of their answers; the node bounds how many. The fastest way to publish many.
     ///
     /// The first that is refused ends the stream with its error, after the answers before it. A
-    /// stream that broke is not taken up again by itself, and no keys are made up: repeat the
-    /// events that have no answer, which publishes nothing twice where they have keys.
+    /// stream that broke, or that a node ended because it stops, is not taken up again by itself,
+    /// and no keys are made up: repeat the events that have no answer, which publishes nothing
+    /// twice where they have keys.
     ///
     /// # Errors
     ///
@@ -302,9 +327,37 @@ impl Client {
         drafts: S,
     ) -> Result<impl Stream<Item = Result<Published, Error>> + Send + Unpin + use<S>, Error> {
         let tenant = self.tenant.to_string();
-        let requests = drafts.map(move |draft| draft.written(&tenant));
-        let answers = self.bus()?.publish_stream(requests).await?;
-        Ok(answers.into_inner().map(|answer| Ok(answer?.into())))
+        let unanswered = Arc::new(Unanswered::default());
+        let sent = Arc::clone(&unanswered);
+        let requests = drafts.map(move |draft| {
+            sent.events.fetch_add(1, Ordering::Relaxed);
+            draft.written(&tenant)
+        });
+        let ended = Arc::clone(&unanswered);
+        let requests = requests.chain(stream::poll_fn(move |_| {
+            ended.all_sent.store(true, Ordering::Release);
+            Poll::Ready(None)
+        }));
+        let answers = self.bus()?.publish_stream(requests).await?.into_inner();
+        let answered = stream::unfold(Some(answers), move |answers| {
+            let unanswered = Arc::clone(&unanswered);
+            async move {
+                let mut answers = answers?;
+                match answers.message().await {
+                    Ok(Some(answer)) => {
+                        unanswered.events.fetch_sub(1, Ordering::Relaxed);
+                        Some((Ok(answer.into()), Some(answers)))
+                    }
+                    Ok(None) if unanswered.none() => None,
+                    Ok(None) => {
+                        let what = "the node ended the stream: repeat the events without an answer";
+                        Some((Err(Error::new("unavailable", what)), None))
+                    }
+                    Err(status) => Some((Err(status.into()), None)),
+                }
+            }
+        });
+        Ok(Box::pin(answered.fuse()))
     }
 
     /// A page of events from a place on, up to the newest. `after` is as the module says, and empty

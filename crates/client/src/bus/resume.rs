@@ -70,7 +70,7 @@ impl Resume {
         if !mendable {
             return Err(error);
         }
-        if error.code() == "internal" || error.code() == "not_found" {
+        if error.code() == "internal" {
             // Of the transport; the node said nothing.
             error = Error::new("unavailable", error.to_string());
         }

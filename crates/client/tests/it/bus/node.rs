@@ -63,6 +63,14 @@ pub(super) struct Asked {
     pub(super) pulls: Mutex<Vec<PullRequest>>,
     pub(super) settles: Mutex<Vec<SettleRequest>>,
     pub(super) troubles: Mutex<VecDeque<Status>>,
+    /// After how many answers a stream of publishes ends.
+    ends_after: Mutex<Option<usize>>,
+}
+
+impl Asked {
+    pub(super) fn ends_after(&self, answers: usize) {
+        *self.ends_after.lock().unwrap() = Some(answers);
+    }
 }
 
 /// The node's end of a subscription.
@@ -318,7 +326,9 @@ impl BusService for Service {
         self.trouble()?;
         let (asked, subscribed) = (Arc::clone(&self.asked), self.subscribed.clone());
         let service = Service { asked, subscribed, consumed: self.consumed.clone() };
+        let ends_after = self.asked.ends_after.lock().unwrap().unwrap_or(usize::MAX);
         let answers = request.into_inner().map(move |request| service.publish(request?));
+        let answers = answers.take(ends_after);
         Ok(Response::new(Box::pin(answers)))
     }
 

@@ -102,6 +102,21 @@ async fn a_stream_is_answered_in_order_up_to_the_first_that_is_refused() {
 }
 
 #[tokio::test]
+async fn a_stream_that_a_node_ends_before_all_is_answered_is_told() {
+    let node = Node::start().await;
+    for (events, answered) in [(3, 2), (9, 2), (1, 0)] {
+        node.asked.ends_after(answered);
+        let drafts = tokio_stream::iter((0..events).map(|_| draft()));
+        let mut answers = node.client().publish_stream(drafts).await.unwrap();
+        for _ in 0..answered {
+            assert!(answers.next().await.unwrap().is_ok());
+        }
+        assert_eq!(answers.next().await.unwrap().unwrap_err().code(), "unavailable", "{events}");
+        assert!(answers.next().await.is_none());
+    }
+}
+
+#[tokio::test]
 async fn a_page_says_where_it_goes_on() {
     let node = Node::start().await;
     node.trouble([refusal("unavailable")]);
