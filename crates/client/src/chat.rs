@@ -4,8 +4,6 @@
 //! client's timeout is over, which is safe: a send without a name of its own gets one. Whoever
 //! wants to hear what happens holds a session ([`crate::session::Builder::with_inbox`]).
 
-use std::hash::{BuildHasher as _, RandomState};
-
 use switchboard_proto::v1::{
     self, AcknowledgeRequest, FollowInboxRequest, ListChatsRequest, ListMessagesRequest,
     ReadInboxRequest, RegisterUserRequest, SendMessageRequest, TraceMessageRequest,
@@ -14,7 +12,7 @@ use switchboard_proto::v1::{
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::Channel;
 
-use crate::{Client, Error, retry};
+use crate::{Client, Error, name::made_up, retry};
 
 /// How far a message has come, as its sender sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -190,12 +188,6 @@ pub struct Profile {
     pub created_at: i64,
     /// Whether he was not known before.
     pub new: bool,
-}
-
-/// A name for a message that has none: no other has it.
-pub(crate) fn made_up() -> String {
-    let [first, second] = [0_u8, 1].map(|part| RandomState::new().hash_one(part));
-    format!("{first:016x}{second:016x}")
 }
 
 impl Client {

@@ -2,8 +2,9 @@
 //!
 //! A [`Client`] is cheap to clone, connects when it is first used, and connects again by itself.
 //! Every write can be repeated, so unary calls and batches are tried again, with growing random
-//! pauses, while the node says `unavailable` or can't be reached, up to the client's timeout. The
-//! one exception is [`Client::store`] with a version.
+//! pauses, while the node says `unavailable` or can't be reached, up to the client's timeout. Two
+//! exceptions are tried again only where the try before has surely done nothing: [`Client::store`]
+//! with a version, and [`Client::publish`] of an ephemeral event.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), switchboard_client::Error> {
@@ -19,9 +20,11 @@
 //! A [`Session`] holds a connection, answers the node's pings with a status, and connects again
 //! when the connection breaks: see [`session`].
 
+pub mod bus;
 pub mod chat;
 mod error;
 mod ingest;
+mod name;
 mod node;
 pub mod presence;
 mod retry;
@@ -83,13 +86,25 @@ impl Client {
         &self.tenant
     }
 
+    /// The connection that all calls share.
     fn channel(&self) -> Result<Channel, Error> {
         match &*self.node {
             Node::Http { channel, .. } => Ok(channel.clone()),
-            Node::Tcp(_) => {
-                let what = "plain TCP holds sessions only: calls need the http URL of the node";
-                Err(Error::new("invalid_request", what))
-            }
+            Node::Tcp(_) => Err(calls_need_http()),
         }
     }
+
+    /// A connection of its own, for what may not be read for a while: on the shared one it would
+    /// hold up all others (RFC 9113, section 5.2.2).
+    fn channel_of_its_own(&self) -> Result<Channel, Error> {
+        match &*self.node {
+            Node::Http { endpoint, .. } => Ok(endpoint.connect_lazy()),
+            Node::Tcp(_) => Err(calls_need_http()),
+        }
+    }
+}
+
+fn calls_need_http() -> Error {
+    let what = "plain TCP holds sessions only: calls need the http URL of the node";
+    Error::new("invalid_request", what)
 }

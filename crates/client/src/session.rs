@@ -53,7 +53,8 @@ use self::{
 };
 use crate::{
     Client, Error, Receipt,
-    chat::{self, Entry, Marks, MessageStatus},
+    chat::{Entry, Marks, MessageStatus},
+    name::made_up,
 };
 
 /// The longest frame, in bytes without its tag and length. A node takes no longer ones either.
@@ -358,7 +359,7 @@ impl Session {
         text: &str,
         client_message_id: Option<&str>,
     ) -> impl Future<Output = Result<Sent, Error>> + Send + use<> {
-        let client_message_id = client_message_id.map_or_else(chat::made_up, ToOwned::to_owned);
+        let client_message_id = client_message_id.map_or_else(made_up, ToOwned::to_owned);
         let (to, text) = (to.to_owned(), text.to_owned());
         let traceparent = String::new();
         let frame = |request_id| {

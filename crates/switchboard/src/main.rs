@@ -39,6 +39,11 @@ enum Command {
     Status(command::status::Options),
     Chat(command::chat::Options),
     Vault(command::vault::Options),
+    Publish(command::bus::publish::Options),
+    Subscribe(command::bus::subscribe::Options),
+    Request(command::bus::request::Options),
+    Respond(command::bus::respond::Options),
+    Queue(command::bus::queue::Options),
     Call(command::call::Options),
     /// Drive a running node and print throughput and a latency histogram.
     #[command(subcommand)]
@@ -82,6 +87,11 @@ fn main() -> ExitCode {
         Command::Status(options) => command::status::run(options),
         Command::Chat(options) => command::chat::run(options),
         Command::Vault(options) => command::vault::run(options),
+        Command::Publish(options) => command::bus::publish::run(options),
+        Command::Subscribe(options) => command::bus::subscribe::run(options),
+        Command::Request(options) => command::bus::request::run(options),
+        Command::Respond(options) => command::bus::respond::run(options),
+        Command::Queue(options) => command::bus::queue::run(options),
         Command::Call(options) => command::call::run(options),
         Command::Bench(command::bench::Bench::Ingest(options)) => command::bench::run(options),
     };

@@ -50,7 +50,9 @@ fn section(page: &mut String, parent: &str, command: &Command) {
     let about = command.get_long_about().or_else(|| command.get_about());
     let about = about.map(ToString::to_string).unwrap_or_default();
     writeln!(page, "\n## `{name}`\n\n{about}\n").unwrap();
-    list(page, command, |arg| !arg.is_global_set());
+    // What a command and all its parts take is said once, with the command.
+    let whole = parent == "switchboard";
+    list(page, command, |arg| arg.get_id() != "config" && (whole || !arg.is_global_set()));
     for subcommand in command.get_subcommands() {
         section(page, &name, subcommand);
     }

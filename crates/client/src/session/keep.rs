@@ -13,7 +13,7 @@ use super::{
     Event, Status,
     carrier::{self, Incoming, Outgoing},
     inbox::{Inbox, OWN},
-    requests::Requests,
+    requests::{Requests, answered_by},
 };
 use crate::{
     Error,
@@ -212,6 +212,11 @@ impl Connection<'_> {
 
     fn take(&mut self, frame: server_frame::Frame) {
         let Keeper { requests, events, status, patience, .. } = self.keeper;
+        match answered_by(&frame) {
+            Some(id) if OWN <= id => return self.own_answered(id),
+            Some(id) => return requests.answer(id, Ok(frame)),
+            None => {}
+        }
         match frame {
             server_frame::Frame::Welcome(welcome) if self.welcomed.is_none() => {
                 let now = Instant::now();
@@ -219,8 +224,6 @@ impl Connection<'_> {
                 self.overdue = now + *patience;
                 events(Event::Connected { session_id: welcome.session_id });
             }
-            // It was said already.
-            server_frame::Frame::Welcome(_) => {}
             server_frame::Frame::Ping(ping) => {
                 // Not before the welcome: a node that does not let us in is not waited for.
                 if self.welcomed.is_some() {
@@ -231,28 +234,6 @@ impl Connection<'_> {
                 let answer = Pong { status, sequence: ping.sequence };
                 self.outgoing.push(client_frame::Frame::Pong(answer));
             }
-            server_frame::Frame::Echo(ref echo) => {
-                requests.answer(echo.request_id, Ok(frame));
-            }
-            server_frame::Frame::Add(ref sum) => requests.answer(sum.request_id, Ok(frame)),
-            server_frame::Frame::Ingest(ref receipt) => {
-                requests.answer(receipt.request_id, Ok(frame));
-            }
-            server_frame::Frame::Send(ref sent) => requests.answer(sent.request_id, Ok(frame)),
-            server_frame::Frame::Acknowledge(ref marks) if OWN <= marks.request_id => {
-                self.own_answered(marks.request_id);
-            }
-            server_frame::Frame::Acknowledge(ref marks) => {
-                requests.answer(marks.request_id, Ok(frame));
-            }
-            server_frame::Frame::Publish(ref it) => requests.answer(it.request_id, Ok(frame)),
-            server_frame::Frame::Subscribe(ref it) => requests.answer(it.request_id, Ok(frame)),
-            server_frame::Frame::Unsubscribe(ref it) => requests.answer(it.request_id, Ok(frame)),
-            server_frame::Frame::Consume(ref it) => requests.answer(it.request_id, Ok(frame)),
-            server_frame::Frame::Cancel(ref it) => requests.answer(it.request_id, Ok(frame)),
-            server_frame::Frame::Settle(ref it) => requests.answer(it.request_id, Ok(frame)),
-            // Nothing was subscribed to.
-            server_frame::Frame::Event(_) | server_frame::Frame::Delivery(_) => {}
             server_frame::Frame::Following(following) => {
                 if let Some(mut inbox) = self.keeper.inbox() {
                     inbox.following(following.cursor.clone());
@@ -290,6 +271,8 @@ impl Connection<'_> {
                 self.draining = Some(delay);
                 events(Event::Draining { delay });
             }
+            // A welcome that was said already; nothing was subscribed to; answers, above.
+            _ => {}
         }
     }
 

@@ -226,6 +226,33 @@ impl Requests {
     }
 }
 
+/// The number of the request that a frame answers, if it is an answer. A refusal is none here.
+pub(super) fn answered_by(frame: &server_frame::Frame) -> Option<u64> {
+    use server_frame::Frame;
+    match frame {
+        Frame::Echo(it) => Some(it.request_id),
+        Frame::Add(it) => Some(it.request_id),
+        Frame::Ingest(it) => Some(it.request_id),
+        Frame::Send(it) => Some(it.request_id),
+        Frame::Acknowledge(it) => Some(it.request_id),
+        Frame::Publish(it) => Some(it.request_id),
+        Frame::Subscribe(it) => Some(it.request_id),
+        Frame::Unsubscribe(it) => Some(it.request_id),
+        Frame::Consume(it) => Some(it.request_id),
+        Frame::Cancel(it) => Some(it.request_id),
+        Frame::Settle(it) => Some(it.request_id),
+        Frame::Error(_)
+        | Frame::Welcome(_)
+        | Frame::Ping(_)
+        | Frame::Drain(_)
+        | Frame::Inbox(_)
+        | Frame::Typing(_)
+        | Frame::Following(_)
+        | Frame::Event(_)
+        | Frame::Delivery(_) => None,
+    }
+}
+
 /// The length of a frame without its tag and length.
 fn payload_len(frame: &client_frame::Frame) -> usize {
     match frame {

@@ -2,6 +2,7 @@
 //! says.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a suite of tests")]
 
+mod bus;
 mod calls;
 mod gateway;
 mod heard;

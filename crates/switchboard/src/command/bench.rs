@@ -64,11 +64,11 @@ pub(crate) struct Options {
     batch: u32,
 
     /// How long to measure, for example 10s or 500ms.
-    #[arg(long, default_value = "10s", value_parser = duration)]
+    #[arg(long, default_value = "10s", value_parser = super::duration)]
     duration: Duration,
 
     /// How long to run before measuring.
-    #[arg(long, default_value = "2s", value_parser = duration)]
+    #[arg(long, default_value = "2s", value_parser = super::duration)]
     warmup: Duration,
 
     /// Chooses which keys are repeated.
@@ -193,17 +193,4 @@ async fn tick(run: &Run, progress: &ProgressBar) {
     let answers = run.answers.load(Ordering::Relaxed) - before;
     progress.set_message(format!("{} requests/s", answers * 5));
     progress.inc(200);
-}
-
-/// A number with `ms`, `s` or `m`; without, seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match &text[number.len()..] {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        unit => return Err(format!("{unit:?} is no unit: ms, s or m")),
-    };
-    let number: f64 = number.parse().map_err(|_| format!("{text:?} is no duration"))?;
-    Duration::try_from_secs_f64(number * unit).map_err(|error| error.to_string())
 }

@@ -2,17 +2,16 @@
 
 use std::io::{self, Write};
 
-use base64ct::{Base64, Encoding as _};
 use clap::Args;
 use serde_json::json;
 use switchboard_client::vault::{Record, RetrieveOptions, VaultContent};
 use tokio_stream::StreamExt as _;
 
 use super::key;
-use crate::{Failure, output};
-
-/// Bytes that are encoded at once: they become four characters for every three.
-const CHUNK: usize = 3 * 1024;
+use crate::{
+    Failure,
+    output::{self, base64, one_line},
+};
 
 /// Print the records that the key opens, ordered by id: the id, a tab, and the JSON or, of bytes, a
 /// `data:` URL.
@@ -105,31 +104,6 @@ fn show(out: &mut impl Write, record: &Record, form: Form) -> io::Result<()> {
     }
 }
 
-/// A JSON text on one line, safe to print on a terminal, and still the same value: a line break
-/// stands between tokens only, and another control character in a string.
-fn one_line(out: &mut impl Write, text: &str) -> io::Result<()> {
-    let mut rest = text;
-    let special = |symbol: char| symbol.is_control() && symbol != '\t';
-    while let Some((at, symbol)) = rest.char_indices().find(|(_, symbol)| special(*symbol)) {
-        out.write_all(&rest.as_bytes()[..at])?;
-        match symbol {
-            '\n' | '\r' => out.write_all(b" ")?,
-            _ => write!(out, "\\u{:04x}", u32::from(symbol))?,
-        }
-        rest = &rest[at + symbol.len_utf8()..];
-    }
-    out.write_all(rest.as_bytes())
-}
-
-fn base64(out: &mut impl Write, data: &[u8]) -> io::Result<()> {
-    let mut encoded = [0; CHUNK / 3 * 4];
-    for chunk in data.chunks(CHUNK) {
-        let text = Base64::encode(chunk, &mut encoded).map_err(|_| io::ErrorKind::InvalidData)?;
-        out.write_all(text.as_bytes())?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use switchboard_client::vault::VaultValue;
@@ -182,11 +156,5 @@ mod tests {
         assert_eq!(read["bytes"], "AP8K");
         assert_eq!(read["content_type"], "image/png");
         assert_eq!(shown(VaultValue::bytes("", "a\nb"), Form::ValueOnly), "a\nb");
-        for length in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, CHUNK * 2 + 2] {
-            let data = vec![7; length];
-            let mut out = Vec::new();
-            base64(&mut out, &data).unwrap();
-            assert_eq!(Base64::decode_vec(str::from_utf8(&out).unwrap()).unwrap(), data);
-        }
     }
 }

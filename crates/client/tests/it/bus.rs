@@ -1,0 +1,8 @@
+//! The bus: what is tried again, and how streams come back.
+
+mod consume;
+mod node;
+mod publish;
+mod queues;
+mod request;
+mod subscribe;
