@@ -22,6 +22,9 @@ pub(crate) const DATA_BYTES: usize = 128;
 /// How long nothing is measured.
 const WARM_UP: Duration = Duration::from_millis(500);
 
+/// RabbitMQ takes about 800 connections with the 1,024 descriptors that it may have by default.
+const RABBITMQ_CONNECTIONS_MAX: usize = 500;
+
 /// Where the publisher stands among the connections, and how many do so before the subscribers.
 const PUBLISHER: usize = 0;
 const WRITERS: usize = 1;
@@ -30,7 +33,10 @@ pub(crate) async fn run(options: &Options) -> Result<(), Error> {
     let columns = ["deliveries/s", "server CPU, us a delivery", "client CPU, us a delivery"];
     let mut rows = Rows::new(&columns);
     let extra = [System::Mosquitto, System::RabbitMq];
-    let systems = options.systems(&[System::Switchboard, System::Redis, System::Nats], &extra);
+    let mut systems = options.systems(&[System::Switchboard, System::Redis, System::Nats], &extra);
+    if RABBITMQ_CONNECTIONS_MAX < options.subscribers {
+        systems.retain(|system| *system != System::RabbitMq);
+    }
     for round in 1..=options.rounds {
         for &system in &systems {
             let server = Server::start(system, options).await?;
@@ -55,6 +61,7 @@ fn window(subscribers: usize) -> u64 {
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
 fn measure(server: &Server, options: &Options) -> Result<Vec<f64>, Error> {
     let mut fan = Fan::open(&*server.wire, &server.address, options.subscribers)?;
+    fan.window = options.window.unwrap_or(fan.window);
     fan.drive(Instant::now() + WARM_UP)?;
     let read =
         |fan: &Fan<'_>| (fan.delivered(), server.cpu(), cpu_of(std::process::id()), Instant::now());

@@ -41,6 +41,8 @@ pub(crate) struct Options {
     /// Where RabbitMQ listens.
     rabbitmq: String,
     subscribers: usize,
+    /// Messages on the way at once in `fan-out`, if not as many as suit the subscribers.
+    window: Option<u64>,
     /// Events a second of `latency`.
     rate: u32,
     /// Events under way on each connection of `publish` and `queue`.
@@ -77,6 +79,7 @@ async fn main() -> Result<(), Error> {
         nats: "nats-server".into(),
         rabbitmq: "127.0.0.1:5672".to_owned(),
         subscribers: if what == "fan-out" { 100 } else { 1 },
+        window: None,
         rate: 1_000,
         in_flight: 64,
         events: 10_000_000,
@@ -92,6 +95,7 @@ async fn main() -> Result<(), Error> {
             "--nats" => options.nats = value()?.into(),
             "--rabbitmq" => options.rabbitmq = value()?,
             "--subscribers" => options.subscribers = value()?.parse()?,
+            "--window" => options.window = Some(value()?.parse()?),
             "--rate" => options.rate = value()?.parse()?,
             "--in-flight" => options.in_flight = value()?.parse()?,
             "--events" => options.events = value()?.parse()?,
