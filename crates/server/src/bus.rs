@@ -27,10 +27,10 @@ pub(crate) use self::{
     attendance::Attendances,
     consumer::{Consumer, Given, prefetch},
     feed::{Fed, Feed, too_slow},
-    hub::Hub,
-    mailbox::{Mailbox, Taken},
+    hub::{Hub, Place, Stay},
+    mailbox::Taken,
     run::Run,
-    subscription::{Subscription, Told},
+    subscription::{CatchUp, Told},
 };
 use crate::{Limits, door::Entrance, node::Node, telemetry::Metrics};
 

@@ -12,9 +12,10 @@ use switchboard_core::{
 };
 
 use super::{
-    mailbox::{Mailbox, Taken},
+    hub::{Place, Stay},
+    mailbox::Taken,
     run::Run,
-    subscription::{Subscription, Told},
+    subscription::{CatchUp, Told},
 };
 use crate::node::Node;
 
@@ -23,8 +24,10 @@ pub(crate) struct Feed {
     node: Node,
     /// Where it began.
     began: Cursor,
-    subscription: Subscription,
-    mailbox: Arc<Mailbox>,
+    stay: Stay,
+    /// None once it is live.
+    catch_up: Option<Box<CatchUp>>,
+    live: Option<Place>,
     /// What is being handed out, and how far that is.
     run: Option<(Arc<Run>, usize)>,
 }
@@ -40,10 +43,11 @@ pub(crate) enum Fed {
 impl Feed {
     /// Subscribes.
     pub(crate) fn new(node: &Node, tenant: Tenant, interest: Interest, since: Since) -> Self {
-        let mailbox = Arc::default();
-        let subscription = Subscription::new(node, tenant, interest, since, (&mailbox, 1));
-        let began = Cursor::new(&tenant, 0, 0);
-        Self { node: node.clone(), began, subscription, mailbox, run: None }
+        // What is told is noted from before the log is read: so there is no gap between them.
+        let stay = node.bus.hub.enter(tenant);
+        let catch_up = Some(Box::new(CatchUp::new(node, 1, interest, since)));
+        let (node, began) = (node.clone(), Cursor::new(&tenant, 0, 0));
+        Self { node, began, stay, catch_up, live: None, run: None }
     }
 
     /// Where whoever has got an event reads on.
@@ -67,17 +71,20 @@ impl Feed {
                 self.node.metrics.bus.written(*at as u64, run.told_at().elapsed());
                 self.run = None;
             }
-            if !self.subscription.is_live() {
-                match ready!(self.subscription.poll_next(context))? {
+            if let Some(catch_up) = &mut self.catch_up {
+                match ready!(catch_up.poll_next(&self.stay, context))? {
                     Told::Began(cursor) => {
                         self.began = cursor;
                         return Poll::Ready(Ok(Fed::Began(cursor)));
                     }
                     Told::Event(event) => return Poll::Ready(Ok(Fed::Event(event))),
-                    Told::Live => {}
+                    Told::Live(place) => {
+                        self.live = Some(place);
+                        self.catch_up = None;
+                    }
                 }
             }
-            match self.mailbox.take(context.waker()) {
+            match self.stay.mailbox().take(context.waker()) {
                 Taken::Run(_, run) => self.run = Some((run, 0)),
                 Taken::Spilt => return Poll::Ready(Err(too_slow())),
                 Taken::Nothing => return Poll::Pending,
@@ -93,8 +100,14 @@ pub(crate) fn too_slow() -> Error {
     Error::new(Code::SlowConsumer, what)
 }
 
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.stay.leave(self.live.take());
+    }
+}
+
 impl fmt::Debug for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Feed").field("subscription", &self.subscription).finish_non_exhaustive()
+        f.debug_struct("Feed").field("began", &self.began).finish_non_exhaustive()
     }
 }

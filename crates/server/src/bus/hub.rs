@@ -60,19 +60,23 @@ struct Subscription {
     handle: Handle,
 }
 
-/// A stay at the hub, from before the log is read for a subscription to its end.
+/// A stay at the hub, of one session or stream: from before the log is read for its first
+/// subscription to the end of the last.
 pub(crate) struct Stay {
     hub: Arc<Hub>,
     tenant: Tenant,
     members: Arc<RwLock<Members>>,
-    /// Where it stands among the subscriptions, once it does.
-    joined: Option<u32>,
+    mailbox: Arc<Mailbox>,
 }
 
+/// Where a subscription stands at the hub. It is to be given back to the stay that it is of.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Place(u32);
+
 /// Whether somebody who has read up to a place gets what comes behind it from now on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Join {
-    Joined,
+    Joined(Place),
     /// More was told already: it is to be read.
     Behind,
     /// What was read has not been told: the task is woken when it is.
@@ -96,13 +100,13 @@ impl Hub {
         })
     }
 
-    /// Begins a stay: what is told of the tenant from now on is noted.
+    /// Begins a stay, with a mailbox of its own: what is told of the tenant from now on is noted.
     pub(crate) fn enter(self: &Arc<Self>, tenant: Tenant) -> Stay {
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
         let members = Arc::clone(tenants.entry(tenant).or_default());
         write(&members).present += 1;
         drop(tenants);
-        Stay { hub: Arc::clone(self), tenant, members, joined: None }
+        Stay { hub: Arc::clone(self), tenant, members, mailbox: Arc::default() }
     }
 
     /// Hands ephemeral events to those who are subscribed right now.
@@ -218,13 +222,18 @@ impl Stay {
         self.tenant
     }
 
-    /// Has everything that is wanted behind `position`, up to which the log was read, put into a
-    /// mailbox from now on, under a number. It need not be asked twice.
+    /// What comes live.
+    pub(crate) fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
+    /// Has everything that is wanted behind `position`, up to which the log was read, put into the
+    /// mailbox from now on, under a number.
     pub(crate) fn join(
-        &mut self,
+        &self,
         position: u64,
         interest: &Interest,
-        (mailbox, number): (&Arc<Mailbox>, u32),
+        number: u32,
         waker: &Waker,
     ) -> Join {
         let mut members = write(&self.members);
@@ -237,9 +246,16 @@ impl Stay {
             // Nobody else needs to be told what was read here.
             _ => members.told = Some(position),
         }
-        self.joined = Some(members.add(interest, Arc::clone(mailbox), number));
-        self.hub.metrics.bus.subscribed(true);
-        Join::Joined
+        let place = members.add(interest, Arc::clone(&self.mailbox), number);
+        self.hub.metrics.bus.subscribed(1);
+        Join::Joined(Place(place))
+    }
+
+    /// Nothing more comes for these.
+    pub(crate) fn leave(&self, places: impl IntoIterator<Item = Place>) {
+        let mut members = write(&self.members);
+        let left = places.into_iter().map(|Place(place)| members.remove(place)).count();
+        self.hub.metrics.bus.subscribed(-i64::try_from(left).unwrap_or_default());
     }
 }
 
@@ -247,10 +263,6 @@ impl Drop for Stay {
     fn drop(&mut self) {
         let mut members = write(&self.members);
         members.present -= 1;
-        if let Some(place) = self.joined {
-            members.remove(place);
-            self.hub.metrics.bus.subscribed(false);
-        }
         let empty = members.present == 0;
         drop(members);
         if empty {

@@ -1,43 +1,31 @@
-//! Events from a place on, then live, without a seam.
+//! Events from a place on, until what comes is told.
 
 use std::{
     collections::VecDeque,
     fmt,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use switchboard_core::{
-    Result, Tenant,
+    Result,
     bus::{Answer, Cursor, Event, Interest, Page, Read, Since},
 };
 
-use super::{
-    hub::{Join, Stay},
-    mailbox::Mailbox,
-};
+use super::hub::{Join, Place, Stay};
 use crate::node::Node;
 
 /// How many events are read from the log at once, and how many bytes of them.
 const PAGE: u32 = 1_000;
 const PAGE_BYTES: usize = 256 * 1024;
 
-/// One subscription, from its beginning on.
+/// The beginning of a subscription.
 ///
 /// The log is the truth: it is read until there is nothing more that was told already, and only
 /// then what is told comes into the mailbox, from just there on. So there is neither a gap nor a
-/// repeat, and a subscription that is live needs no state but its place at the hub.
-pub(crate) struct Subscription {
-    stay: Stay,
-    number: u32,
-    mailbox: Arc<Mailbox>,
-    /// None once it is live.
-    reading: Option<Box<Reading>>,
-}
-
-/// What is needed while the log is read.
-struct Reading {
+/// repeat, and a subscription that is live needs nothing but its place at the hub.
+pub(crate) struct CatchUp {
     node: Node,
+    number: u32,
     interest: Interest,
     since: Since,
     /// Whether its first page was read.
@@ -51,29 +39,22 @@ struct Reading {
     read: VecDeque<Event>,
 }
 
-/// What a subscription hands out while the log is read.
+/// What comes out of it.
 #[derive(Debug)]
 pub(crate) enum Told {
     /// It begins here. Comes first, once.
     Began(Cursor),
     Event(Event),
-    /// All else comes into the mailbox.
-    Live,
+    /// All else comes into the mailbox of the stay. Comes last.
+    Live(Place),
 }
 
-impl Subscription {
-    /// Subscribes under a number: what comes live comes into this mailbox.
-    pub(crate) fn new(
-        node: &Node,
-        tenant: Tenant,
-        interest: Interest,
-        since: Since,
-        (mailbox, number): (&Arc<Mailbox>, u32),
-    ) -> Self {
-        // What is told is noted from before the log is read: so there is no gap between them.
-        let stay = node.bus.hub.enter(tenant);
-        let reading = Reading {
+impl CatchUp {
+    /// Subscribes under a number. The stay that it is polled with must have begun.
+    pub(crate) fn new(node: &Node, number: u32, interest: Interest, since: Since) -> Self {
+        Self {
             node: node.clone(),
+            number,
             interest,
             since,
             began: false,
@@ -82,50 +63,39 @@ impl Subscription {
             behind: true,
             page: None,
             read: VecDeque::new(),
-        };
-        let (mailbox, reading) = (Arc::clone(mailbox), Some(Box::new(reading)));
-        Self { stay, number, mailbox, reading }
+        }
     }
 
-    /// Whether all comes into the mailbox.
-    pub(crate) fn is_live(&self) -> bool {
-        self.reading.is_none()
-    }
-
-    /// What comes next, while the log is read.
+    /// What comes next.
     ///
     /// # Errors
     ///
     /// That of the log: there is nothing more then.
-    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Told>> {
-        let Self { stay, number, mailbox, reading } = self;
-        let Some(it) = reading else { return Poll::Ready(Ok(Told::Live)) };
+    pub(crate) fn poll_next(
+        &mut self,
+        stay: &Stay,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Told>> {
         loop {
-            if let Some(event) = it.read.pop_front() {
+            if let Some(event) = self.read.pop_front() {
                 return Poll::Ready(Ok(Told::Event(event)));
             }
-            if it.behind {
-                ready!(it.poll_page(stay, context))?;
-                if !std::mem::replace(&mut it.began, true) {
-                    let cursor = Cursor::new(&stay.tenant(), it.position, it.expired);
+            if self.behind {
+                ready!(self.poll_page(stay, context))?;
+                if !std::mem::replace(&mut self.began, true) {
+                    let cursor = Cursor::new(&stay.tenant(), self.position, self.expired);
                     return Poll::Ready(Ok(Told::Began(cursor)));
                 }
                 continue;
             }
-            let place = (&*mailbox, *number);
-            match stay.join(it.position, &it.interest, place, context.waker()) {
-                Join::Joined => {
-                    *reading = None;
-                    return Poll::Ready(Ok(Told::Live));
-                }
-                Join::Behind => it.behind = true,
+            match stay.join(self.position, &self.interest, self.number, context.waker()) {
+                Join::Joined(place) => return Poll::Ready(Ok(Told::Live(place))),
+                Join::Behind => self.behind = true,
                 Join::Ahead => return Poll::Pending,
             }
         }
     }
-}
 
-impl Reading {
     /// Reads the next page. The first is one of no events: it says where it begins.
     fn poll_page(&mut self, stay: &Stay, context: &mut Context<'_>) -> Poll<Result<()>> {
         let Self { node, interest, since, began, position, expired, .. } = self;
@@ -147,8 +117,8 @@ impl Reading {
     }
 }
 
-impl fmt::Debug for Subscription {
+impl fmt::Debug for CatchUp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Subscription").field("number", &self.number).finish_non_exhaustive()
+        f.debug_struct("CatchUp").field("number", &self.number).finish_non_exhaustive()
     }
 }

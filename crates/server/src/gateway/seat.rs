@@ -374,9 +374,9 @@ impl Seat {
     fn bus(&mut self, request_id: u64, request: BusRequest<'_>, out: &mut impl Outgoing) {
         let answered = request.is_answered(request_id);
         let Some(place) = &self.place else { return };
-        let bus = self
-            .bus
-            .get_or_insert_with(|| Box::new(Bus::new(&self.gateway, place, self.transport)));
+        let bus = self.bus.get_or_insert_with(|| {
+            Box::new(Bus::new(&self.gateway, *place.tenant, self.transport))
+        });
         if let Err(error) = bus.take(&self.gateway.node, request_id, request, out) {
             out.push(&Reply::Error { request_id, error });
             self.answered(answered.into(), out);

@@ -107,9 +107,9 @@ impl Bus {
         self.caught_up.inc_by(events);
     }
 
-    /// A subscription is live, or no longer.
-    pub(crate) fn subscribed(&self, more: bool) {
-        self.subscriptions.inc_by(if more { 1 } else { -1 });
+    /// So many subscriptions more are live, or fewer.
+    pub(crate) fn subscribed(&self, more: i64) {
+        self.subscriptions.inc_by(more);
     }
 
     /// Events were written for a subscription so long after they were told.

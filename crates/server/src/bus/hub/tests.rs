@@ -26,19 +26,20 @@ fn interest(filters: &[&str], types: &[&str]) -> Interest {
 }
 
 /// What is in a mailbox: the numbers of subscriptions, and the sequences that came for them.
-fn taken(mailbox: &Mailbox) -> Vec<(u32, Vec<u64>)> {
+fn taken(stay: &Stay) -> Vec<(u32, Vec<u64>)> {
     let mut all = Vec::new();
-    while let Taken::Run(number, run) = mailbox.take(&noop_waker()) {
+    while let Taken::Run(number, run) = stay.mailbox().take(&noop_waker()) {
         all.push((number, run.events().iter().map(|event| event.sequence).collect()));
     }
     all
 }
 
-fn joined(hub: &Arc<Hub>, position: u64, wanted: &Interest, number: u32) -> (Stay, Arc<Mailbox>) {
-    let mut stay = hub.enter(tenant());
-    let mailbox = Arc::default();
-    assert_eq!(stay.join(position, wanted, (&mailbox, number), &noop_waker()), Join::Joined);
-    (stay, mailbox)
+fn joined(hub: &Arc<Hub>, position: u64, wanted: &Interest, number: u32) -> (Stay, Place) {
+    let stay = hub.enter(tenant());
+    match stay.join(position, wanted, number, &noop_waker()) {
+        Join::Joined(place) => (stay, place),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn append(hub: &Hub, events: Vec<Event>) {
@@ -48,8 +49,8 @@ fn append(hub: &Hub, events: Vec<Event>) {
 #[test]
 fn each_gets_what_it_wants_once_and_in_order() {
     let hub = hub((1_000_000, 1_000_000));
-    let (_a, all) = joined(&hub, 0, &interest(&[">", "a.*"], &[]), 1);
-    let (_b, some) = joined(&hub, 0, &interest(&["a.>"], &["x"]), 2);
+    let (all, _) = joined(&hub, 0, &interest(&[">", "a.*"], &[]), 1);
+    let (some, _) = joined(&hub, 0, &interest(&["a.>"], &["x"]), 2);
     append(&hub, vec![event(1, "a.b", "x"), event(2, "a.b", "x"), event(3, "a.b", "y")]);
     append(&hub, vec![event(4, "b", "x")]);
     assert_eq!(taken(&all), [(1, vec![1, 2]), (1, vec![3]), (1, vec![4])]);
@@ -65,49 +66,48 @@ fn each_gets_what_it_wants_once_and_in_order() {
 fn who_has_read_on_joins_just_there() {
     let hub = hub((1_000_000, 1_000_000));
     let wanted = interest(&[">"], &[]);
-    let (_first, live) = joined(&hub, 5, &wanted, 1);
-    let mut late = hub.enter(tenant());
-    let mailbox = Arc::default();
-    let mut join = |position| late.join(position, &wanted, (&mailbox, 2), &noop_waker());
+    let (live, _) = joined(&hub, 5, &wanted, 1);
+    let late = hub.enter(tenant());
+    let join = |position| late.join(position, &wanted, 2, &noop_waker());
     // Read, and not told yet.
     assert_eq!(join(6), Join::Ahead);
     append(&hub, vec![event(6, "a", "x")]);
     append(&hub, vec![event(7, "a", "x")]);
     assert_eq!(join(6), Join::Behind);
-    assert_eq!(join(7), Join::Joined);
+    assert!(matches!(join(7), Join::Joined(_)));
     append(&hub, vec![event(8, "a", "x")]);
-    assert_eq!(taken(&mailbox), [(2, vec![8])]);
+    assert_eq!(taken(&late), [(2, vec![8])]);
     assert_eq!(taken(&live), [(1, vec![6]), (1, vec![7]), (1, vec![8])]);
 }
 
 #[test]
 fn what_was_read_already_is_not_told_again() {
     let hub = hub((1_000_000, 1_000_000));
-    let (_stay, mailbox) = joined(&hub, 7, &interest(&[">"], &[]), 1);
+    let (stay, _) = joined(&hub, 7, &interest(&[">"], &[]), 1);
     append(&hub, vec![event(6, "a", "x"), event(7, "a", "x")]);
     append(&hub, vec![event(8, "a", "x")]);
-    assert_eq!(taken(&mailbox), [(1, vec![8])]);
+    assert_eq!(taken(&stay), [(1, vec![8])]);
 }
 
 #[test]
 fn a_lost_signal_is_no_silent_gap() {
     let hub = hub((1_000_000, 1_000_000));
-    let (_stay, mailbox) = joined(&hub, 1, &interest(&[">"], &[]), 1);
+    let (stay, _) = joined(&hub, 1, &interest(&[">"], &[]), 1);
     append(&hub, vec![event(3, "a", "x")]);
-    assert!(matches!(mailbox.take(&noop_waker()), Taken::Spilt));
+    assert!(matches!(stay.mailbox().take(&noop_waker()), Taken::Spilt));
 }
 
 #[test]
 fn a_mailbox_spills_by_itself() {
     let hub = hub((1_000, 1_000_000));
     let wanted = interest(&[">"], &[]);
-    let (_slow, full) = joined(&hub, 0, &wanted, 1);
-    let (_quick, read) = joined(&hub, 0, &wanted, 1);
+    let (full, _) = joined(&hub, 0, &wanted, 1);
+    let (read, _) = joined(&hub, 0, &wanted, 1);
     for _ in 0..100 {
         hub.publish(&tenant(), vec![event(0, "a", "x")]);
         assert_eq!(taken(&read), [(1, vec![0])]);
     }
-    assert!(matches!(full.take(&noop_waker()), Taken::Spilt));
+    assert!(matches!(full.mailbox().take(&noop_waker()), Taken::Spilt));
     assert_eq!(hub.held.load(Ordering::Relaxed), 0, "nothing is kept of what was let go of");
 }
 
@@ -123,19 +123,20 @@ fn all_together_hold_no_more_than_they_may() {
     }
     assert!(most < 300_000, "{most}");
     let spilt =
-        |(_, mailbox): &(Stay, Arc<Mailbox>)| matches!(mailbox.take(&noop_waker()), Taken::Spilt);
+        |(stay, _): &(Stay, Place)| matches!(stay.mailbox().take(&noop_waker()), Taken::Spilt);
     assert!(all.iter().all(spilt));
 }
 
 #[test]
 fn nothing_is_left_of_who_has_left() {
     let hub = hub((1_000, 1_000));
-    let (stay, mailbox) = joined(&hub, 0, &interest(&["a"], &["x"]), 1);
-    let (other, _) = joined(&hub, 0, &interest(&["a"], &[]), 1);
-    drop(stay);
+    let (stay, place) = joined(&hub, 0, &interest(&["a"], &["x"]), 1);
+    let (other, its_place) = joined(&hub, 0, &interest(&["a"], &[]), 1);
+    stay.leave([place]);
     hub.publish(&tenant(), vec![event(0, "a", "x")]);
-    assert_eq!(taken(&mailbox), []);
-    drop(other);
+    assert_eq!(taken(&stay), []);
+    other.leave([its_place]);
+    drop((stay, other));
     assert!(hub.tenants.read().unwrap().is_empty());
 }
 

@@ -3,11 +3,11 @@
 mod settling;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use switchboard_core::{
@@ -20,11 +20,11 @@ use self::settling::Settlings;
 use super::{Outgoing, Transport, batches::Batches, defect};
 use crate::{
     bus::{
-        Consumer, Given, Mailbox, Publication, Publish, Subscription, Taken, Told, judge_publish,
+        CatchUp, Consumer, Given, Place, Publication, Publish, Stay, Taken, Told, judge_publish,
         prefetch, queue,
     },
     door::Entrance,
-    gateway::{Gateway, registry::Place},
+    gateway::Gateway,
     node::Node,
 };
 
@@ -36,11 +36,12 @@ pub(super) struct Bus {
     ephemeral: Vec<Event>,
     subscribe: Entrance,
     consume: Entrance,
-    /// What comes live, for all subscriptions.
-    mailbox: Arc<Mailbox>,
-    subscriptions: BTreeMap<u32, Subscription>,
-    /// Those of them that read the log, by the requests that made them.
-    reading: Vec<(u32, Asked)>,
+    /// Where what comes live is told; absent until the first subscription.
+    stay: Option<Stay>,
+    /// The subscriptions that are live, by number. There may be very many.
+    live: HashMap<u32, Place>,
+    /// Those that still read the log, and the requests that made them.
+    reading: Vec<(u32, Box<CatchUp>, Asked)>,
     consumers: BTreeMap<u32, (Consumer, Asked)>,
     settlings: Settlings,
     /// Requests that were answered since the last look.
@@ -65,17 +66,17 @@ pub(super) enum Delivered {
 }
 
 impl Bus {
-    /// The part of whoever has this place.
-    pub(super) fn new(gateway: &Gateway, place: &Place, transport: Transport) -> Self {
+    /// The part of one of a tenant's clients.
+    pub(super) fn new(gateway: &Gateway, tenant: Tenant, transport: Transport) -> Self {
         let entrances = &gateway.entrances[transport as usize];
         Self {
-            tenant: *place.tenant,
+            tenant,
             publish: Batches::new(entrances.publish.clone()),
             ephemeral: Vec::new(),
             subscribe: entrances.subscribe.clone(),
             consume: entrances.consume.clone(),
-            mailbox: Arc::default(),
-            subscriptions: BTreeMap::new(),
+            stay: None,
+            live: HashMap::new(),
             reading: Vec::new(),
             consumers: BTreeMap::new(),
             settlings: Settlings::new(entrances.settle.clone()),
@@ -116,11 +117,7 @@ impl Bus {
                 self.subscribe(node, request_id, subscription, (interest, since))?;
             }
             BusRequest::Unsubscribe { subscription } => {
-                if self.subscriptions.remove(&subscription).is_none() {
-                    return Err(unknown("subscription", subscription));
-                }
-                self.stop_reading(subscription, out);
-                self.mailbox.forget(subscription);
+                self.unsubscribe(subscription, out)?;
                 out.push(&Reply::Unsubscribed { request_id, subscription });
                 self.answered += 1;
             }
@@ -153,15 +150,31 @@ impl Bus {
         (interest, since): (Interest, Since),
     ) -> Result<()> {
         let max = node.limits.session_subscriptions_max;
-        check_number("subscription", number, self.subscriptions.len(), max)?;
-        if self.subscriptions.contains_key(&number) {
+        check_number("subscription", number, self.live.len() + self.reading.len(), max)?;
+        if self.live.contains_key(&number) || self.reading.iter().any(|(it, ..)| *it == number) {
             return Err(taken("subscription", number));
         }
-        let place = (&self.mailbox, number);
-        let made = Subscription::new(node, self.tenant, interest, since, place);
-        self.subscriptions.insert(number, made);
+        // What is told is noted from before the log is read: so there is no gap between them.
+        self.stay.get_or_insert_with(|| node.bus.hub.enter(self.tenant));
         self.subscribe.began(1);
-        self.reading.push((number, Asked { request_id, waits: true }));
+        let catch_up = Box::new(CatchUp::new(node, number, interest, since));
+        self.reading.push((number, catch_up, Asked { request_id, waits: true }));
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, number: u32, out: &mut impl Outgoing) -> Result<()> {
+        if let Some(at) = self.reading.iter().position(|(it, ..)| *it == number) {
+            let (.., asked) = self.reading.swap_remove(at);
+            if asked.waits {
+                self.refuse(asked, ended_before(), out);
+            }
+            return Ok(());
+        }
+        let place = self.live.remove(&number).ok_or_else(|| unknown("subscription", number))?;
+        if let Some(stay) = &self.stay {
+            stay.leave([place]);
+            stay.mailbox().forget(number);
+        }
         Ok(())
     }
 
@@ -196,7 +209,7 @@ impl Bus {
         self.publish.waiting()
             || self.settlings.waiting()
             || 0 < self.answered
-            || self.reading.iter().any(|(_, asked)| asked.waits)
+            || self.reading.iter().any(|(.., asked)| asked.waits)
             || self.consumers.values().any(|(_, asked)| asked.waits)
     }
 
@@ -238,7 +251,8 @@ impl Bus {
         while !out.is_full() {
             let read = self.read_on(node, context, out);
             let consumed = self.take_deliveries(node, context, out);
-            match self.mailbox.take(context.waker()) {
+            let taken = self.stay.as_ref().map(|stay| stay.mailbox().take(context.waker()));
+            match taken.unwrap_or(Taken::Nothing) {
                 Taken::Run(number, run) => {
                     delivered = Delivered::Something;
                     out.push_run(number, &run);
@@ -261,34 +275,34 @@ impl Bus {
 
     /// Goes on with the subscriptions that read the log. Says whether that gave anything.
     fn read_on(&mut self, node: &Node, context: &mut Context<'_>, out: &mut impl Outgoing) -> bool {
-        let mut any = false;
-        let mut at = 0;
+        let Some(stay) = &self.stay else { return false };
+        let (mut any, mut at, mut refused) = (false, 0, Vec::new());
         while at < self.reading.len() {
-            let (number, asked) = self.reading[at];
+            let (number, catch_up, asked) = &mut self.reading[at];
+            let subscription = *number;
             let going_on = loop {
                 if out.is_full() {
                     break true;
                 }
-                let Some(subscription) = self.subscriptions.get_mut(&number) else { break false };
-                let polled = guarded(node, || subscription.poll_next(context));
+                let polled = guarded(node, || catch_up.poll_next(stay, context));
                 any |= polled.is_ready();
                 match polled {
                     Poll::Pending => break true,
                     Poll::Ready(Ok(Told::Event(event))) => {
-                        out.push(&Reply::Event { subscription: number, event: &event });
+                        out.push(&Reply::Event { subscription, event: &event });
                     }
                     Poll::Ready(Ok(Told::Began(cursor))) => {
-                        let Asked { request_id, .. } = asked;
-                        let subscription = number;
+                        let Asked { request_id, .. } = *asked;
                         out.push(&Reply::Subscribed { request_id, subscription, cursor });
-                        self.subscribe.ended(Ok(()), 1, std::time::Duration::ZERO);
-                        self.answered += usize::from(asked.waits);
-                        self.reading[at].1.waits = false;
+                        self.subscribe.ended(Ok(()), 1, Duration::ZERO);
+                        self.answered += usize::from(std::mem::take(&mut asked.waits));
                     }
-                    Poll::Ready(Ok(Told::Live)) => break false,
+                    Poll::Ready(Ok(Told::Live(place))) => {
+                        self.live.insert(subscription, place);
+                        break false;
+                    }
                     Poll::Ready(Err(error)) => {
-                        self.subscriptions.remove(&number);
-                        self.refuse(self.reading[at].1, error, out);
+                        refused.push((*asked, error));
                         break false;
                     }
                 }
@@ -299,6 +313,7 @@ impl Bus {
                 self.reading.swap_remove(at);
             }
         }
+        refused.into_iter().for_each(|(asked, error)| self.refuse(asked, error, out));
         any
     }
 
@@ -318,7 +333,7 @@ impl Bus {
                     Poll::Ready(Ok(Given::Began)) => {
                         let Asked { request_id, .. } = *asked;
                         out.push(&Reply::Consuming { request_id, consumer: number });
-                        self.consume.ended(Ok(()), 1, std::time::Duration::ZERO);
+                        self.consume.ended(Ok(()), 1, Duration::ZERO);
                         self.answered += usize::from(std::mem::take(&mut asked.waits));
                     }
                     Poll::Ready(Ok(Given::Delivery(delivery))) => {
@@ -338,7 +353,7 @@ impl Bus {
             any = true;
             if let Some((_, asked)) = self.consumers.remove(&number) {
                 if asked.waits {
-                    self.consume.ended(Err(&error), 1, std::time::Duration::ZERO);
+                    self.consume.ended(Err(&error), 1, Duration::ZERO);
                 }
                 self.answered += usize::from(asked.waits);
                 out.push(&Reply::Error { request_id: asked.request_id, error });
@@ -350,27 +365,17 @@ impl Bus {
     /// A subscription has come to its end by an error.
     fn refuse(&mut self, asked: Asked, error: Error, out: &mut impl Outgoing) {
         if asked.waits {
-            self.subscribe.ended(Err(&error), 1, std::time::Duration::ZERO);
+            self.subscribe.ended(Err(&error), 1, Duration::ZERO);
         }
         self.answered += usize::from(asked.waits);
         out.push(&Reply::Error { request_id: asked.request_id, error });
-    }
-
-    /// A subscription that still reads the log ends.
-    fn stop_reading(&mut self, subscription: u32, out: &mut impl Outgoing) {
-        if let Some(at) = self.reading.iter().position(|(number, _)| *number == subscription) {
-            let (_, asked) = self.reading.swap_remove(at);
-            if asked.waits {
-                self.refuse(asked, ended_before(), out);
-            }
-        }
     }
 
     /// A consumer ends.
     fn give_up(&mut self, asked: Asked, out: &mut impl Outgoing) {
         if asked.waits {
             let error = ended_before();
-            self.consume.ended(Err(&error), 1, std::time::Duration::ZERO);
+            self.consume.ended(Err(&error), 1, Duration::ZERO);
             self.answered += 1;
             out.push(&Reply::Error { request_id: asked.request_id, error });
         }
@@ -379,12 +384,15 @@ impl Bus {
 
 impl Drop for Bus {
     fn drop(&mut self) {
+        if let Some(stay) = &self.stay {
+            stay.leave(self.live.drain().map(|(_, place)| place));
+        }
         let left = Error::new(Code::Unavailable, "the client left before the answer");
-        let subscribing = self.reading.iter().filter(|(_, asked)| asked.waits).count();
+        let subscribing = self.reading.iter().filter(|(.., asked)| asked.waits).count();
         let consuming = self.consumers.values().filter(|(_, asked)| asked.waits).count();
         for (entrance, count) in [(&self.subscribe, subscribing), (&self.consume, consuming)] {
             if 0 < count {
-                entrance.ended(Err(&left), count as u64, std::time::Duration::ZERO);
+                entrance.ended(Err(&left), count as u64, Duration::ZERO);
             }
         }
     }
@@ -424,7 +432,7 @@ fn ended_before() -> Error {
 impl fmt::Debug for Bus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bus")
-            .field("subscriptions", &self.subscriptions.len())
+            .field("subscriptions", &self.live.len())
             .field("consumers", &self.consumers.len())
             .finish_non_exhaustive()
     }
