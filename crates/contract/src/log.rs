@@ -62,7 +62,7 @@ pub use self::{
         a_reader_is_told_that_it_missed_something, an_expired_key_can_be_used_again,
         each_tenant_has_its_own_bytes, events_expire_by_age, events_expire_by_bytes,
         new_readers_begin_at_the_oldest_left, sequences_go_on_when_all_has_expired,
-        the_first_rule_that_matches_counts,
+        the_first_rule_that_matches_counts, who_knows_what_has_expired_reads_on,
     },
     signals::{
         a_queue_with_something_to_deliver_is_ready, dead_letters_are_told, signals_are_the_log,
@@ -99,6 +99,7 @@ macro_rules! log {
             each_tenant_has_its_own_bytes,
             the_first_rule_that_matches_counts,
             a_reader_is_told_that_it_missed_something,
+            who_knows_what_has_expired_reads_on,
             new_readers_begin_at_the_oldest_left,
             sequences_go_on_when_all_has_expired,
             an_expired_key_can_be_used_again,
@@ -195,7 +196,8 @@ fn read(filters: &[&str], since: Since) -> Read {
 async fn read_on(log: &Arc<dyn Log>, read: Read) -> Vec<Event> {
     let (mut read, mut all) = (read, Vec::new());
     loop {
-        let Page { events, position, newest } = log.read(read.clone()).await.unwrap();
+        let page = log.read(read.clone()).await.unwrap();
+        let Page { events, position, newest, expired } = page;
         assert!(position <= newest, "{read:?}: {position} of {newest}");
         if let Since::After(before) = read.since {
             assert!(before < position || before == newest, "{read:?}: a page leads on");
@@ -204,7 +206,7 @@ async fn read_on(log: &Arc<dyn Log>, read: Read) -> Vec<Event> {
         if position == newest {
             return all;
         }
-        read.since = Since::After(position);
+        read.since = Since::at(position, expired);
     }
 }
 

@@ -15,7 +15,7 @@ use super::{content, draft, interest, of, publish, publish_at, read, read_on, se
 /// How many bytes a store counts for an event is its own; they are at least those of its data.
 /// Where they are no limit, a page of a short log has as many events as were asked for.
 pub(super) fn is_page(page: &Page, read: &Read, all: &[Event]) {
-    let Page { events, position, newest } = page;
+    let Page { events, position, newest, .. } = page;
     assert!(all.starts_with(events), "{read:?} of {all:?} begins with {events:?}");
     assert!(events.len() <= read.events_max as usize, "{read:?}: {}", events.len());
     let none_is_due = all.is_empty() || read.events_max == 0;
@@ -36,7 +36,7 @@ pub(super) fn is_page(page: &Page, read: &Read, all: &[Event]) {
     } else if events.len() < read.events_max as usize {
         assert_eq!(position, newest, "{read:?}: nothing more is there");
     }
-    if let Since::After(before) = read.since {
+    if let Since::After(before) | Since::Known { after: before, .. } = read.since {
         assert!(before <= *position, "{read:?}: {position}");
     }
 }
@@ -48,7 +48,8 @@ pub(super) async fn check(log: &Arc<dyn Log>, read: &Read, mut all: &[Event]) {
     let beginning = log.read(places.clone()).await.unwrap();
     is_page(&beginning, &places, all);
     // Those before the beginning are wanted by nobody: it is the same to begin there.
-    let after_it = Read { since: Since::After(beginning.position), ..read.clone() };
+    let since = Since::at(beginning.position, beginning.expired);
+    let after_it = Read { since, ..read.clone() };
     is_page(&log.read(after_it.clone()).await.unwrap(), &after_it, all);
     loop {
         let page = log.read(read.clone()).await.unwrap();
@@ -58,8 +59,9 @@ pub(super) async fn check(log: &Arc<dyn Log>, read: &Read, mut all: &[Event]) {
         if page.position == page.newest {
             return;
         }
-        assert!(read.since != Since::After(page.position), "{read:?}: a page leads on");
-        read.since = Since::After(page.position);
+        let on = Since::at(page.position, page.expired);
+        assert!(read.since != on, "{read:?}: a page leads on");
+        read.since = on;
     }
 }
 
@@ -167,7 +169,7 @@ pub async fn reading_begins_where_it_is_said(log: &Arc<dyn Log>) {
         check(log, &read, &all[after..]).await;
     }
     let places = Read { events_max: 0, ..read(&["t"], Since::Now) };
-    assert_eq!(log.read(places).await.unwrap(), Page { events: vec![], position: 7, newest: 7 });
+    assert_eq!(log.read(places).await.unwrap(), Page { position: 7, newest: 7, ..Page::default() });
 }
 
 /// Nobody reads on from a sequence that no event has; from the newest there is nothing yet.
@@ -175,7 +177,7 @@ pub async fn a_place_that_has_not_come_is_refused(log: &Arc<dyn Log>) {
     for newest in 0..3 {
         for filters in [&["t"][..], &["none"], &[">"]] {
             let page = log.read(read(filters, Since::After(newest))).await.unwrap();
-            assert_eq!(page, Page { events: Vec::new(), position: newest, newest });
+            assert_eq!(page, Page { position: newest, newest, ..Page::default() });
             for beyond in [newest + 1, newest + 2, u64::MAX] {
                 for events_max in [0, 1, 10] {
                     let read = Read { events_max, ..read(filters, Since::After(beyond)) };
@@ -195,7 +197,7 @@ pub async fn pages_lead_on_to_the_newest(log: &Arc<dyn Log>) {
     let all = log.read(read(&["t"], Since::Start)).await.unwrap();
     assert_eq!((all.events.len(), all.position, all.newest), (5, 10, 10));
     let none = log.read(read(&["none"], Since::Start)).await.unwrap();
-    assert_eq!(none, Page { events: Vec::new(), position: 10, newest: 10 });
+    assert_eq!(none, Page { position: 10, newest: 10, ..Page::default() });
     for events_max in 1..=6 {
         check(log, &Read { events_max, ..read(&["t"], Since::Start) }, &all.events).await;
     }
@@ -228,7 +230,7 @@ pub async fn pages_keep_to_their_limits(log: &Arc<dyn Log>) {
     for (since, position) in [(Since::Start, 0), (Since::After(3), 3), (Since::Now, 14)] {
         let read = Read { events_max: 0, bytes_max: 0, ..read(&["t"], since) };
         let page = log.read(read).await.unwrap();
-        assert_eq!(page, Page { events: Vec::new(), position, newest: 14 }, "{since:?}");
+        assert_eq!(page, Page { position, newest: 14, ..Page::default() }, "{since:?}");
     }
 }
 
@@ -255,7 +257,7 @@ pub async fn pages_lose_nothing_while_others_publish(log: &Arc<dyn Log>) {
                 assert!(newest <= page.newest && page.position <= page.newest);
                 own.extend(page.events);
                 newest = page.newest;
-                read.since = Since::After(page.position);
+                read.since = Since::at(page.position, page.expired);
                 tokio::task::yield_now().await;
             }
             own

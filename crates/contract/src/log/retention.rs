@@ -193,6 +193,42 @@ pub async fn a_reader_is_told_that_it_missed_something(log: &Arc<dyn Log>) {
     assert_eq!(log.read(other).await.unwrap().events.len(), 1);
 }
 
+/// A page says how often events had expired: whoever reads on with that is not told of those again,
+/// and is told of others.
+pub async fn who_knows_what_has_expired_reads_on(log: &Arc<dyn Log>) {
+    publish_at(log, "kept", 1..=10).await;
+    publish_at(log, "t", 11..=12).await;
+    publish_at(log, "kept", 13..=20).await;
+    assert_eq!(expire(log, &[by_age("t", 10)], 22).await, 1);
+    // From the beginning, page by page, over what is not there.
+    for since in [Since::Start, Since::Time(Millis(0)), Since::After(11)] {
+        let mut read = Read { events_max: 3, ..read(&[">"], since) };
+        let mut all = Vec::new();
+        loop {
+            let page = log.read(read.clone()).await.unwrap();
+            all.extend(sequences(&page.events));
+            if page.position == page.newest {
+                break;
+            }
+            read.since = Since::at(page.position, page.expired);
+        }
+        let from = if since == Since::After(11) { 12 } else { 1 };
+        assert_eq!(all, (from..=20).filter(|it| *it != 11).collect::<Vec<_>>(), "{since:?}");
+    }
+    let first = Read { events_max: 3, ..read(&[">"], Since::Start) };
+    let page = log.read(first).await.unwrap();
+    assert_eq!(refused(log, &[">"], page.position).await.unwrap().0, Code::CursorExpired);
+    let on = Read { events_max: 3, ..read(&[">"], Since::at(page.position, page.expired)) };
+    assert_eq!(sequences(&log.read(on.clone()).await.unwrap().events), [4, 5, 6]);
+    // Nothing expires: nothing is news. Then something does that was to come.
+    assert_eq!(expire(log, &[by_age("t", 10)], 22).await, 0);
+    log.read(on.clone()).await.unwrap();
+    assert_eq!(expire(log, &[by_age("t", 10)], 1_000).await, 1);
+    assert_eq!(log.read(on.clone()).await.unwrap_err().code(), Code::CursorExpired);
+    let others = Read { interest: interest(&["kept"]), ..on };
+    assert_eq!(sequences(&log.read(others).await.unwrap().events), [4, 5, 6]);
+}
+
 /// They have what is left from its beginning, or from a time on, and go on from there.
 pub async fn new_readers_begin_at_the_oldest_left(log: &Arc<dyn Log>) {
     publish_at(log, "t", 1..=30).await;
@@ -204,7 +240,7 @@ pub async fn new_readers_begin_at_the_oldest_left(log: &Arc<dyn Log>) {
             for events_max in [0, 1, 7] {
                 let read = Read { events_max, ..read(filters, since) };
                 let page = log.read(read.clone()).await.unwrap();
-                let on = Since::After(page.position);
+                let on = Since::at(page.position, page.expired);
                 let rest = sequences_read(log, filters, on).await;
                 assert_eq!([sequences(&page.events), rest].concat(), all, "{read:?}");
             }
@@ -232,7 +268,8 @@ pub async fn sequences_go_on_when_all_has_expired(log: &Arc<dyn Log>) {
         for events_max in [0, 10] {
             let read = Read { events_max, ..read(&[">"], since) };
             let page = log.read(read).await.unwrap();
-            assert_eq!(page, Page { events: Vec::new(), position: 11, newest: 11 }, "{since:?}");
+            let Page { events, position, newest, .. } = page;
+            assert_eq!((events, position, newest), (Vec::new(), 11, 11), "{since:?}");
         }
     }
     let (code, detail) = refused(log, &["t"], 10).await.unwrap();

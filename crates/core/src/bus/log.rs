@@ -43,6 +43,9 @@ pub struct Page {
     pub position: u64,
     /// The sequence of the tenant's newest event, wanted or not; 0 where there is none.
     pub newest: u64,
+    /// How often events of the tenant have expired: who reads on from the position says so, with
+    /// [`Since::Known`].
+    pub expired: u64,
 }
 
 /// What became of a queue that was to be made.

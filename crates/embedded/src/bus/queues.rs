@@ -5,9 +5,14 @@ use std::{
     mem,
 };
 
-use switchboard_core::bus::{EventType, Matcher, QueueName, TopicFilter};
+use switchboard_core::bus::{Handle, Matcher, QueueName};
 
-use super::{labels::Labels, queue::Queue, recent::Placed};
+use super::{
+    labels::Labels,
+    queue::{Next, Queue},
+    reader::Shared,
+    recent::Placed,
+};
 
 /// All queues, by number.
 #[derive(Debug, Default)]
@@ -25,6 +30,7 @@ pub(super) struct Queues {
 struct Own {
     names: BTreeMap<QueueName, u32>,
     matcher: Matcher,
+    handles: HashMap<u32, Handle>,
     /// Who takes the events of a topic and type, by the number of both, as far as it was asked.
     takers: Vec<Option<Box<[u32]>>>,
 }
@@ -73,7 +79,8 @@ impl Queues {
     pub(super) fn insert(&mut self, number: u32, queue: Queue) {
         let own = self.by_tenant.entry(queue.tenant).or_default();
         own.names.insert(queue.id.name.clone(), number);
-        for_each_subscription(&queue, |filter, kind| own.matcher.insert(filter, kind, number));
+        let handle = own.matcher.insert(&queue.settings.interest, number);
+        own.handles.insert(number, handle);
         own.takers.clear();
         self.next = self.next.max(number.saturating_add(1));
         self.all.insert(number, queue);
@@ -85,9 +92,9 @@ impl Queues {
         self.changed.insert(number);
         let Some(own) = self.by_tenant.get_mut(&queue.tenant) else { return };
         own.names.remove(&queue.id.name);
-        for_each_subscription(&queue, |filter, kind| {
-            own.matcher.remove(filter, kind, number);
-        });
+        if let Some(handle) = own.handles.remove(&number) {
+            own.matcher.remove(handle);
+        }
         own.takers.clear();
         if own.names.is_empty() {
             self.by_tenant.remove(&queue.tenant);
@@ -110,6 +117,17 @@ impl Queues {
                     ready(number);
                 }
             }
+        }
+    }
+
+    /// More of a tenant has expired: it is not delivered any more, and not what comes next.
+    pub(super) fn forget_expired(&mut self, tenant: u32, shared: &Shared) {
+        for number in self.of(tenant) {
+            let Some(queue) = self.change(number) else { continue };
+            let gone = queue.waiting().filter(|&sequence| !shared.is_kept(tenant, sequence));
+            let gone: Vec<u64> = gone.collect();
+            queue.forget(&gone);
+            queue.next = Next::behind(queue.cursor);
         }
     }
 
@@ -141,16 +159,5 @@ impl Own {
             found.dedup();
             found.into()
         })
-    }
-}
-
-/// What a queue wants: each of its filters with each of its types.
-fn for_each_subscription(queue: &Queue, mut each: impl FnMut(&TopicFilter, Option<&EventType>)) {
-    let interest = &queue.settings.interest;
-    for filter in interest.filters() {
-        if interest.types().is_empty() {
-            each(filter, None);
-        }
-        interest.types().iter().for_each(|kind| each(filter, Some(kind)));
     }
 }

@@ -26,8 +26,10 @@ pub(super) struct Own {
     newest_at: Millis,
     /// The newest sequence of each key, whether it is kept or not.
     keys: BTreeMap<String, u64>,
-    /// By the filter of a rule, the newest sequence that expired by it.
-    expired: BTreeMap<TopicFilter, u64>,
+    /// How often events have expired.
+    expiries: u64,
+    /// By the filter of a rule, the newest sequence that expired by it, and with which of those.
+    expired: BTreeMap<TopicFilter, (u64, u64)>,
     queues: BTreeMap<QueueName, Queue>,
     clients: BTreeMap<ClientId, Stay>,
     /// What was not told yet.
@@ -51,6 +53,7 @@ impl Default for Own {
             newest: 0,
             newest_at: Millis(i64::MIN),
             keys: BTreeMap::new(),
+            expiries: 0,
             expired: BTreeMap::new(),
             queues: BTreeMap::new(),
             clients: BTreeMap::new(),
@@ -99,23 +102,28 @@ impl Own {
     pub(super) fn read(&self, read: &Read) -> Result<Page> {
         let Read { interest, since, events_max, bytes_max, .. } = read;
         let mut position = self.place(interest, *since)?;
-        let (newest, mut events, mut bytes) = (self.newest, Vec::new(), 0);
+        let (newest, expired) = (self.newest, self.expiries);
+        let (mut events, mut bytes) = (Vec::new(), 0);
         for event in self.events.range(position + 1..).map(|(_, event)| event) {
             if interest.wants(event.body.topic(), event.body.kind()) {
                 let full = *bytes_max <= bytes && !events.is_empty();
                 if full || *events_max as usize <= events.len() {
-                    return Ok(Page { events, position, newest });
+                    return Ok(Page { events, position, newest, expired });
                 }
                 bytes += event.body.data().len();
                 events.push(event.clone());
             }
             position = event.sequence;
         }
-        Ok(Page { events, position: newest, newest })
+        Ok(Page { events, position: newest, newest, expired })
     }
 
     /// The sequence behind which somebody reads.
     fn place(&self, interest: &Interest, since: Since) -> Result<u64> {
+        let (since, known) = match since {
+            Since::Known { after, expired } => (Since::After(after), expired),
+            since => (since, 0),
+        };
         let before = |event: Option<&Event>| event.map_or(self.newest, |event| event.sequence - 1);
         match since {
             Since::Now => Ok(self.newest),
@@ -125,19 +133,22 @@ impl Own {
                 let what = format!("no event has come yet with the sequence {sequence}");
                 Err(Error::new(Code::InvalidCursor, what))
             }
-            Since::After(sequence) if self.has_expired(interest, sequence) => {
+            Since::After(sequence) if self.has_expired(interest, sequence, known) => {
                 let oldest = self.events.keys().next().map_or(self.newest + 1, |oldest| *oldest);
                 let what = format!("events behind it have expired: {oldest} is the oldest left");
                 Err(Error::new(Code::CursorExpired, what))
             }
-            Since::After(sequence) => Ok(sequence),
+            Since::After(sequence) | Since::Known { after: sequence, .. } => Ok(sequence),
         }
     }
 
-    /// Whether an event behind a place has expired that may have been wanted.
-    fn has_expired(&self, interest: &Interest, after: u64) -> bool {
+    /// Whether an event behind a place has expired that may have been wanted, and that is news.
+    fn has_expired(&self, interest: &Interest, after: u64, known: u64) -> bool {
         let overlaps = |rule: &TopicFilter| interest.filters().iter().any(|it| it.overlaps(rule));
-        self.expired.iter().any(|(rule, sequence)| after < *sequence && overlaps(rule))
+        let is_news = |sequence, expiry| after < sequence && known < expiry;
+        self.expired
+            .iter()
+            .any(|(rule, &(sequence, expiry))| is_news(sequence, expiry) && overlaps(rule))
     }
 
     pub(super) fn create_queue(
@@ -285,10 +296,12 @@ impl Own {
                 kept -= bytes(&event);
                 count += 1;
                 self.events.remove(&event.sequence);
-                let expired = self.expired.entry(rule.filter.clone()).or_default();
+                let (expired, expiry) = self.expired.entry(rule.filter.clone()).or_default();
                 *expired = event.sequence.max(*expired);
+                *expiry = self.expiries + 1;
             }
         }
+        self.expiries += u64::from(0 < count);
         self.queues.values_mut().for_each(|queue| queue.expire(&self.events));
         count
     }
