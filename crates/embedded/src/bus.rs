@@ -8,6 +8,7 @@
 
 mod bytes;
 mod entry;
+mod expiry;
 mod keeper;
 mod labels;
 mod marks;
@@ -32,7 +33,7 @@ use std::{
 };
 
 use switchboard_core::{
-    Code, Error as Refusal, Millis, Result, Tenant,
+    Millis, Result, Tenant,
     bus::{
         self, Attendance, Created, Draft, Page, Published, Pull, Pulled, QueueId, QueueSettings,
         QueueState, Read, Retention, Settled, Settlement, Signals, Since,
@@ -81,12 +82,6 @@ fn key_hash(names: &Names, tenant: u32, key: &str) -> Hash {
         to.write_u32(tenant);
         to.write(key.as_bytes());
     })
-}
-
-/// What is not done yet.
-fn missing<T: Send + 'static>() -> bus::Answer<T> {
-    let what = "the embedded store does not do this yet";
-    Box::pin(future::ready(Err(Refusal::new(Code::Unavailable, what))))
 }
 
 impl bus::Log for Front {
@@ -170,8 +165,12 @@ impl bus::Log for Front {
         })
     }
 
-    fn expire(&self, _: Arc<[Retention]>, _: Millis) -> bus::Answer<u64> {
-        missing()
+    fn expire(&self, rules: Arc<[Retention]>, now: Millis) -> bus::Answer<u64> {
+        match self.shared.expiring(&rules, now) {
+            Ok(expiring) if expiring.is_empty() => Box::pin(future::ready(Ok(0))),
+            Ok(expiring) => self.ask(|answer| Task::Expire { expiring, answer }),
+            Err(refusal) => Box::pin(future::ready(Err(refusal))),
+        }
     }
 
     fn listen(&self, signals: Arc<dyn Signals>) {

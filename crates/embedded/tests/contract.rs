@@ -3,9 +3,9 @@
 
 use std::{future, sync::Arc};
 
-use switchboard_contract::{chats, records};
+use switchboard_contract::{chats, log, records};
 use switchboard_core::{
-    chat::Chats, ingest::Ledger, presence::Journal, store::Unobserved, vault::Records,
+    bus::Log, chat::Chats, ingest::Ledger, presence::Journal, store::Unobserved, vault::Records,
 };
 use switchboard_embedded::{Embedded, Options, disk::LocalDisk};
 use tempfile::TempDir;
@@ -34,6 +34,7 @@ fn small() -> Options {
         chat_flush_entries: 30,
         flush_keys: 20,
         vault_flush_bytes: 20_000,
+        bus_flush_bytes: 10_000,
         ..Options::default()
     }
 }
@@ -70,6 +71,18 @@ mod of_records {
     switchboard_contract::records!(vault);
 }
 
+fn events() -> future::Ready<Opened<dyn Log>> {
+    let (store, folder) = store();
+    future::ready(Opened(store as Arc<dyn Log>, folder))
+}
+
+/// Apart too.
+mod of_events {
+    use super::events;
+
+    switchboard_contract::log!(events);
+}
+
 /// What was opened before is closed, its directory stays.
 fn reopened<P: ?Sized>(before: Option<Opened<P>>) -> (Arc<Embedded>, TempDir) {
     let folder = match before {
@@ -104,5 +117,17 @@ async fn any_interleaving_of_chats_survives_restarts() {
 async fn any_interleaving_of_records_survives_restarts() {
     for seed in [1, 2, 3] {
         records::interleavings_over_restarts(seed, reopened_records).await;
+    }
+}
+
+async fn reopened_events(before: Option<Opened<dyn Log>>) -> Opened<dyn Log> {
+    let (store, folder) = reopened(before);
+    Opened(store as Arc<dyn Log>, folder)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_interleaving_of_events_survives_restarts() {
+    for seed in [1, 2, 3] {
+        log::interleavings_over_restarts(seed, reopened_events).await;
     }
 }

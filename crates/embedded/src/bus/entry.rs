@@ -13,6 +13,7 @@
 //! given up   8 | queue u32 | sequence u64                   the event before it tells so
 //! forgotten  9 | queue u32 | sequences                      they had expired
 //! stay      10 | tenant u32 | client | newest u64 | (gateway u64, session u64) each
+//! expired   11 | tenant u32 | marks
 //! ```
 //!
 //! Numbers are little-endian. The checksum is CRC-32C of all that follows it. An event has a
@@ -27,7 +28,10 @@ use switchboard_core::{
     presence::GatewayId,
 };
 
-use super::bytes::{Bytes, put_list, put_text};
+use super::{
+    bytes::{Bytes, put_list, put_text},
+    marks::{Mark, marks, put_marks},
+};
 
 /// What a tenant takes at most.
 pub(super) const TENANT_MAX: usize = HEADER + 2 + Tenant::LEN_MAX;
@@ -42,6 +46,7 @@ const RETURNED: u8 = 7;
 const GIVEN_UP: u8 = 8;
 const FORGOTTEN: u8 = 9;
 const STAY: u8 = 10;
+const EXPIRED: u8 = 11;
 
 /// The most deliveries of one entry.
 pub(super) const LIST_MAX: usize = 256;
@@ -117,6 +122,10 @@ pub(super) enum Entry<'a> {
         client: ClientId,
         stay: Cow<'a, Stay>,
     },
+    Expired {
+        tenant: u32,
+        marks: Cow<'a, [Mark]>,
+    },
 }
 
 impl Entry<'_> {
@@ -151,6 +160,10 @@ impl Entry<'_> {
             Self::GivenUp { queue, sequence } => put(GIVEN_UP, to, |to| {
                 to.extend_from_slice(&queue.to_le_bytes());
                 to.extend_from_slice(&sequence.to_le_bytes());
+            }),
+            Self::Expired { tenant, marks } => put(EXPIRED, to, |to| {
+                to.extend_from_slice(&tenant.to_le_bytes());
+                put_marks(marks, to);
             }),
             Self::Stay { tenant, client, stay } => put(STAY, to, |to| {
                 to.extend_from_slice(&tenant.to_le_bytes());
@@ -301,6 +314,7 @@ fn read_entry(kind: u8, mut says: Bytes<'_>) -> Option<Entry<'_>> {
         FORGOTTEN => {
             Entry::Forgotten { queue: says.u32()?, sequences: says.list(Bytes::u64)?.into() }
         }
+        EXPIRED => Entry::Expired { tenant: says.u32()?, marks: marks(&mut says)?.into() },
         STAY => Entry::Stay {
             tenant: says.u32()?,
             client: ClientId::new(says.text()?).ok()?,
@@ -313,6 +327,7 @@ fn read_entry(kind: u8, mut says: Bytes<'_>) -> Option<Entry<'_>> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use switchboard_core::bus::TopicFilter;
 
     use super::*;
 
@@ -330,6 +345,8 @@ mod tests {
             dead_letter_topic: Topic::new("sys.dead_letters.work").unwrap(),
         };
         let stay = Stay { gateways: vec![(GatewayId(1), 5), (GatewayId(u64::MAX), 3)], newest: 7 };
+        let filter = |text| TopicFilter::new(text).unwrap();
+        let mark = Mark { filter: filter("a.>"), but: vec![filter("a.b")], sequence: 4, expiry: 2 };
         let many: Vec<u64> = (0..LIST_MAX as u64).collect();
         let returned: Vec<(u64, i64)> = many.iter().map(|&it| (it, -1)).collect();
         let entries = [
@@ -349,6 +366,7 @@ mod tests {
             Entry::Returned { queue: 1, deliveries: (&returned[..]).into() },
             Entry::GivenUp { queue: 1, sequence: 5 },
             Entry::Forgotten { queue: 1, sequences: [4, 5][..].into() },
+            Entry::Expired { tenant: 2, marks: Cow::Borrowed(std::slice::from_ref(&mark)) },
             Entry::Stay {
                 tenant: 2,
                 client: ClientId::new("Zoë").unwrap(),

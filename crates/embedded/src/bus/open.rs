@@ -71,6 +71,9 @@ pub(crate) fn open(
         })?;
     // Only now: a directory that can't be opened stays as it is.
     runs.remove_unknown()?;
+    for tenant in replay.queues.tenants() {
+        replay.queues.forget_expired(tenant, &replay.shared);
+    }
     let Replay { tenants, heads, names, queues, shared, fresh, .. } = replay;
     let (took, events) = (began.elapsed(), fresh.numbers);
     let replayed = shared.read().current.events;

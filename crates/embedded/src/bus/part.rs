@@ -31,6 +31,12 @@ pub(super) trait Part {
     /// When an event was published.
     fn at(&mut self, place: u32) -> Result<i64, Error>;
 
+    /// How many bytes the body of an event has.
+    fn size(&mut self, place: u32) -> Result<u32, Error>;
+
+    /// How many bytes the bodies of these topics have together.
+    fn bytes(&mut self, topics: Range<u32>) -> Result<u64, Error>;
+
     /// The topic and the type of an event.
     fn label(&mut self, by: By, place: u32) -> Result<u32, Error>;
 

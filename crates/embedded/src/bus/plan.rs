@@ -78,7 +78,7 @@ enum Source {
 type Next = (u32, u32, u32, u32);
 
 impl Choice {
-    fn topics<P: Part>(part: &mut P, interest: &Interest) -> Result<Self, Error> {
+    fn topics(part: &mut dyn Part, interest: &Interest) -> Result<Self, Error> {
         if interest.filters().iter().any(|filter| filter.as_str() == ">") {
             return Ok(Self::All);
         }
@@ -90,7 +90,7 @@ impl Choice {
         Self::these(part, By::Topic, all)
     }
 
-    fn kinds<P: Part>(part: &mut P, interest: &Interest) -> Result<Self, Error> {
+    fn kinds(part: &mut dyn Part, interest: &Interest) -> Result<Self, Error> {
         if interest.types().is_empty() {
             return Ok(Self::All);
         }
@@ -102,7 +102,7 @@ impl Choice {
         Self::these(part, By::Kind, all)
     }
 
-    fn these<P: Part>(part: &mut P, by: By, numbers: Numbers) -> Result<Self, Error> {
+    fn these(part: &mut dyn Part, by: By, numbers: Numbers) -> Result<Self, Error> {
         let numbers = joined(numbers);
         if let [all] = &numbers[..]
             && *all == (0..part.labels(by))
@@ -126,7 +126,7 @@ impl Choice {
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new<P: Part>(part: &mut P, wanted: Wanted<'a>) -> Result<Self, Error> {
+    pub(super) fn new(part: &mut dyn Part, wanted: Wanted<'a>) -> Result<Self, Error> {
         let kinds = Choice::kinds(part, wanted.interest)?;
         let topics = match kinds {
             // Nothing is wanted anyway.
@@ -140,9 +140,9 @@ impl<'a> Search<'a> {
 
     /// Finds up to `max` events that are wanted from a place on. `work` is how many more may be
     /// looked at: at least one is.
-    pub(super) fn find<P: Part>(
+    pub(super) fn find(
         &mut self,
-        part: &mut P,
+        part: &mut dyn Part,
         from: u32,
         max: usize,
         work: &mut usize,
@@ -176,7 +176,7 @@ impl<'a> Search<'a> {
     }
 
     /// How many events are wanted from a place on.
-    pub(super) fn count<P: Part>(&mut self, part: &mut P, from: u32) -> Result<u64, Error> {
+    pub(super) fn count(&mut self, part: &mut dyn Part, from: u32) -> Result<u64, Error> {
         let len = part.len();
         if self.wants_all(from) {
             return Ok(u64::from(len.saturating_sub(from)));
@@ -209,7 +209,7 @@ impl<'a> Search<'a> {
     }
 
     /// Whether the event at a place is wanted, and there.
-    fn wants<P: Part>(&mut self, part: &mut P, place: u32) -> Result<bool, Error> {
+    fn wants(&mut self, part: &mut dyn Part, place: u32) -> Result<bool, Error> {
         if let Choice::These(numbers, _) = &self.kinds
             && !holds(numbers, part.label(By::Kind, place)?)
         {
@@ -230,7 +230,7 @@ impl<'a> Search<'a> {
         Ok(!self.wanted.marks.gone(sequence, part.name(By::Topic, topic)?))
     }
 
-    fn wants_topic<P: Part>(&mut self, part: &mut P, place: u32) -> Result<bool, Error> {
+    fn wants_topic(&mut self, part: &mut dyn Part, place: u32) -> Result<bool, Error> {
         let topic = part.label(By::Topic, place)?;
         if let Some(&wanted) = self.looked_at.get(&topic) {
             return Ok(wanted);
@@ -241,7 +241,7 @@ impl<'a> Search<'a> {
     }
 
     /// The cheapest source, by a rough estimate of how many places have to be looked at.
-    fn source<P: Part>(&self, part: &mut P, from: u32, max: usize) -> Result<Source, Error> {
+    fn source(&self, part: &mut dyn Part, from: u32, max: usize) -> Result<Source, Error> {
         let len = u64::from(part.len()).max(1);
         let [topics, kinds] = [&self.topics, &self.kinds].map(|it| u64::from(it.count(part.len())));
         // As if topics and types had nothing to do with each other.
@@ -273,12 +273,7 @@ impl<'a> Search<'a> {
 }
 
 impl Source {
-    fn followed<P: Part>(
-        part: &mut P,
-        by: By,
-        numbers: &Numbers,
-        from: u32,
-    ) -> Result<Self, Error> {
+    fn followed(part: &mut dyn Part, by: By, numbers: &Numbers, from: u32) -> Result<Self, Error> {
         let mut heads = BinaryHeap::new();
         for label in numbers.iter().cloned().flatten() {
             let count = part.count(by, label..label + 1)?;
@@ -291,12 +286,7 @@ impl Source {
         Ok(Self::Followed(heads, by))
     }
 
-    fn gathered<P: Part>(
-        part: &mut P,
-        by: By,
-        numbers: &Numbers,
-        from: u32,
-    ) -> Result<Self, Error> {
+    fn gathered(part: &mut dyn Part, by: By, numbers: &Numbers, from: u32) -> Result<Self, Error> {
         let mut places = Vec::new();
         for label in numbers.iter().cloned().flatten() {
             for index in 0..part.count(by, label..label + 1)? {
@@ -308,7 +298,7 @@ impl Source {
         Ok(Self::Gathered(places.into_iter()))
     }
 
-    fn next<P: Part>(&mut self, part: &mut P) -> Result<Option<u32>, Error> {
+    fn next(&mut self, part: &mut dyn Part) -> Result<Option<u32>, Error> {
         match self {
             Self::All(next) => {
                 let place = *next;

@@ -7,7 +7,12 @@ use std::{
 
 use switchboard_core::bus::{Handle, Matcher, QueueName};
 
-use super::{labels::Labels, queue::Queue, recent::Placed};
+use super::{
+    labels::Labels,
+    queue::{Next, Queue},
+    reader::Shared,
+    recent::Placed,
+};
 
 /// All queues, by number.
 #[derive(Debug, Default)]
@@ -27,6 +32,7 @@ struct Own {
     /// What each is removed by from the matcher.
     handles: HashMap<u32, Handle>,
     matcher: Matcher,
+    handles: HashMap<u32, Handle>,
     /// Who takes the events of a topic and type, by the number of both, as far as it was asked.
     takers: Vec<Option<Box<[u32]>>>,
 }
@@ -113,6 +119,17 @@ impl Queues {
                     ready(number);
                 }
             }
+        }
+    }
+
+    /// More of a tenant has expired: it is not delivered any more, and not what comes next.
+    pub(super) fn forget_expired(&mut self, tenant: u32, shared: &Shared) {
+        for number in self.of(tenant) {
+            let Some(queue) = self.change(number) else { continue };
+            let gone = queue.waiting().filter(|&sequence| !shared.is_kept(tenant, sequence));
+            let gone: Vec<u64> = gone.collect();
+            queue.forget(&gone);
+            queue.next = Next::behind(queue.cursor);
         }
     }
 

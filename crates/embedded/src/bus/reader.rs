@@ -88,6 +88,12 @@ impl State {
         *newest += events.len() as u64;
     }
 
+    /// More of a tenant has expired.
+    pub(super) fn expire(&mut self, tenant: u32, marks: Arc<Marks>) {
+        self.marks.insert(tenant, marks);
+        self.current.expired.insert(tenant);
+    }
+
     /// Those in memory, the older first.
     fn generations(&self) -> impl Iterator<Item = &Generation> {
         self.flushing.as_deref().into_iter().chain([&self.current])
@@ -147,7 +153,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Reads on in a part that has events behind the position.
-    fn part<P: Part>(&mut self, part: &mut P) -> Result<(), Error> {
+    fn part(&mut self, part: &mut dyn Part) -> Result<(), Error> {
         self.work = self.work.saturating_sub(PART);
         let mut search = Search::new(part, self.wanted)?;
         let (mut from, len) = (part.behind(self.position)?, part.len());
@@ -171,7 +177,7 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    fn take<P: Part>(&mut self, part: &mut P, places: &[u32]) -> Result<(), Error> {
+    fn take(&mut self, part: &mut dyn Part, places: &[u32]) -> Result<(), Error> {
         let Self { position, taken, is_full, .. } = self;
         match taken {
             Taken::Events(events, bytes_left) => part.events(places, &mut |event| {
@@ -203,16 +209,22 @@ impl Shared {
     pub(super) fn page(&self, read: &Read) -> Answer<Page> {
         let Read { tenant, interest, since, events_max, bytes_max } = read;
         let number = self.read().tenants.get(tenant).copied();
-        let position = self.place_of(number, *since)?;
-        let Some(number) = number else { return Ok(Page::default()) };
-        let marks = self.read().marks(number);
-        let wanted = Wanted { interest, marks: &marks };
-        let events = Taken::Events(Vec::new(), *bytes_max);
-        let mut reading = Reading::new(wanted, position, *events_max as usize, events);
-        self.walk(number, &mut reading).map_err(unreadable)?;
-        let Reading { position, newest, taken, .. } = reading;
-        let Taken::Events(events, _) = taken else { return Ok(Page::default()) };
-        Ok(Page { events, position, newest, expired: 0 })
+        loop {
+            let marks = self.marks_of(number);
+            let position = self.place_among(number, interest, *since, &marks)?;
+            let Some(number) = number else { return Ok(Page::default()) };
+            let wanted = Wanted { interest, marks: &marks };
+            let events = Taken::Events(Vec::new(), *bytes_max);
+            let mut reading = Reading::new(wanted, position, *events_max as usize, events);
+            self.walk(number, &mut reading).map_err(unreadable)?;
+            let Reading { position, newest, taken, .. } = reading;
+            let Taken::Events(events, _) = taken else { return Ok(Page::default()) };
+            // What has expired meanwhile may have been passed over, and must be told.
+            let expired = marks.expiries();
+            if self.marks(number).expiries() == expired {
+                return Ok(Page { events, position, newest, expired });
+            }
+        }
     }
 
     /// The events that somebody wants behind a place: where some of them are.
@@ -223,7 +235,7 @@ impl Shared {
         after: u64,
         max: usize,
     ) -> Answer<Ahead> {
-        let marks = self.read().marks(tenant);
+        let marks = self.marks(tenant);
         let wanted = Wanted { interest, marks: &marks };
         let mut reading = Reading::new(wanted, after, max, Taken::Sequences(Vec::new()));
         self.walk(tenant, &mut reading).map_err(unreadable)?;
@@ -234,7 +246,7 @@ impl Shared {
 
     /// How many events somebody wants behind a place.
     pub(super) fn count(&self, tenant: u32, interest: &Interest, after: u64) -> Answer<u64> {
-        let marks = self.read().marks(tenant);
+        let marks = self.marks(tenant);
         let wanted = Wanted { interest, marks: &marks };
         let mut reading = Reading::new(wanted, after, usize::MAX, Taken::Count(0));
         self.walk(tenant, &mut reading).map_err(unreadable)?;
@@ -243,61 +255,169 @@ impl Shared {
     }
 
     /// The sequence behind which somebody reads.
-    pub(super) fn place_of(&self, tenant: Option<u32>, since: Since) -> Answer<u64> {
+    pub(super) fn place(
+        &self,
+        tenant: Option<u32>,
+        interest: &Interest,
+        since: Since,
+    ) -> Answer<u64> {
+        self.place_among(tenant, interest, since, &self.marks_of(tenant))
+    }
+
+    fn place_among(
+        &self,
+        tenant: Option<u32>,
+        interest: &Interest,
+        since: Since,
+        marks: &Marks,
+    ) -> Answer<u64> {
         let newest = tenant.map_or(0, |tenant| self.read().newest(tenant));
-        let since = match since {
-            Since::Known { after, .. } => Since::After(after),
-            since => since,
+        let (since, known) = match since {
+            Since::Known { after, expired } => (Since::After(after), expired),
+            since => (since, 0),
         };
         match (since, tenant) {
+            (Since::After(sequence), _) if newest < sequence => {
+                let what = format!("no event has come yet with the sequence {sequence}");
+                Err(Refusal::new(Code::InvalidCursor, what))
+            }
+            (Since::After(sequence) | Since::Known { after: sequence, .. }, tenant) => {
+                if let Some(tenant) = tenant.filter(|_| marks.missed(interest, sequence, known)) {
+                    let oldest = self.oldest(tenant, marks).map_err(unreadable)?;
+                    let what =
+                        format!("events behind it have expired: {oldest} is the oldest left");
+                    return Err(Refusal::new(Code::CursorExpired, what));
+                }
+                Ok(sequence)
+            }
             (Since::Now, _) => Ok(newest),
-            (Since::After(sequence), _) if newest < sequence => Err(not_come(sequence)),
-            (Since::After(sequence), _) => Ok(sequence),
-            (Since::Time(at), Some(tenant)) => self.before(tenant, at.0).map_err(unreadable),
-            (Since::Time(_) | Since::Start | Since::Known { .. }, _) => Ok(0),
+            (Since::Start, Some(tenant)) => Ok(self.oldest(tenant, marks).map_err(unreadable)? - 1),
+            (Since::Time(at), Some(tenant)) => self.before(tenant, at.0, marks).map_err(unreadable),
+            (Since::Start | Since::Time(_), None) => Ok(0),
         }
     }
 
     /// The sequence before the first event that was published at a time or later.
-    fn before(&self, tenant: u32, at: i64) -> Result<u64, Error> {
-        let state = self.read();
-        for generation in state.generations() {
-            let Some(mut part) = generation.part(tenant) else { continue };
-            let place = part.since(at)?;
-            if place < part.len() {
-                return Ok(part.sequence(place)? - 1);
+    fn before(&self, tenant: u32, at: i64, marks: &Marks) -> Result<u64, Error> {
+        let (mut found, mut position) = (None, 0);
+        while found.is_none() {
+            let (newest, visited) = self.step(tenant, position, |part| {
+                let place = part.since(at)?;
+                found = if place < part.len() { Some(part.sequence(place)?) } else { None };
+                position = part.sequence(part.len() - 1)?;
+                Ok(())
+            })?;
+            if visited.is_none() {
+                return Ok(newest);
             }
         }
-        Ok(state.newest(tenant))
+        let before = found.map_or(0, |found| found - 1);
+        if before < marks.greatest() {
+            Ok(self.kept(tenant, before, marks)? - 1)
+        } else {
+            Ok(before)
+        }
+    }
+
+    /// The oldest event that is kept, or the one that is to come.
+    fn oldest(&self, tenant: u32, marks: &Marks) -> Result<u64, Error> {
+        if marks.greatest() == 0 {
+            return Ok(1);
+        }
+        if let Some(oldest) = marks.oldest.get() {
+            return Ok(*oldest);
+        }
+        let oldest = self.kept(tenant, marks.from().saturating_sub(1), marks)?;
+        Ok(*marks.oldest.get_or_init(|| oldest))
+    }
+
+    /// The first event behind a place that is kept, or the one that is to come.
+    fn kept(&self, tenant: u32, after: u64, marks: &Marks) -> Result<u64, Error> {
+        let interest = &everything();
+        let wanted = Wanted { interest, marks };
+        let mut position = after;
+        loop {
+            let mut reading = Reading::new(wanted, position, 1, Taken::Sequences(Vec::new()));
+            self.walk(tenant, &mut reading)?;
+            position = reading.position;
+            match reading.taken {
+                Taken::Sequences(found) if !found.is_empty() => return Ok(found[0]),
+                _ if reading.newest <= position => return Ok(reading.newest + 1),
+                _ => {}
+            }
+        }
     }
 
     /// Reads on until enough was taken, or all was read.
     fn walk(&self, tenant: u32, reading: &mut Reading<'_>) -> Result<(), Error> {
-        loop {
-            let state = self.read();
-            reading.newest = state.newest(tenant);
-            if reading.is_done() || reading.newest <= reading.position {
-                return Ok(());
-            }
-            let position = reading.position;
-            let is_behind = |generation: &Generation| {
-                generation.tenants.get(&tenant).is_some_and(|recent| position < recent.last())
-            };
-            if let Some(flushing) = state.flushing.as_ref().filter(|it| is_behind(it)) {
-                let flushing = Arc::clone(flushing);
-                drop(state);
-                if let Some(mut part) = flushing.part(tenant) {
-                    reading.part(&mut part)?;
-                }
-            } else if is_behind(&state.current) {
-                if let Some(mut part) = state.current.part(tenant) {
-                    reading.part(&mut part)?;
-                }
-            } else {
+        reading.newest = self.read().newest(tenant);
+        while !reading.is_done() {
+            let (newest, visited) =
+                self.step(tenant, reading.position, |part| reading.part(part))?;
+            reading.newest = newest;
+            if visited.is_none() {
                 // What stood behind the position has expired.
-                reading.position = reading.newest;
+                reading.position = newest;
+                break;
             }
         }
+        Ok(())
+    }
+
+    /// Hands over one part after the other that has events behind a place, until it is enough.
+    pub(super) fn each_part(
+        &self,
+        tenant: u32,
+        after: u64,
+        each: &mut dyn FnMut(&mut dyn Part) -> Result<bool, Error>,
+    ) -> Result<(), Error> {
+        let mut position = after;
+        loop {
+            let (_, more) = self.step(tenant, position, |part| {
+                position = part.sequence(part.len() - 1)?;
+                each(part)
+            })?;
+            if more != Some(true) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Hands over the first part that has events behind a place, if there is one. Tells the
+    /// sequence of the newest event that there was then.
+    fn step<T>(
+        &self,
+        tenant: u32,
+        position: u64,
+        visit: impl FnOnce(&mut dyn Part) -> Result<T, Error>,
+    ) -> Result<(u64, Option<T>), Error> {
+        let state = self.read();
+        let newest = state.newest(tenant);
+        let is_behind = |generation: &&Arc<Generation>| generation.last(tenant) > position;
+        if let Some(flushing) = state.flushing.as_ref().filter(is_behind).map(Arc::clone) {
+            drop(state);
+            let part = flushing.part(tenant);
+            return Ok((newest, part.map(|mut part| visit(&mut part)).transpose()?));
+        }
+        if position < state.current.last(tenant) {
+            let part = state.current.part(tenant);
+            return Ok((newest, part.map(|mut part| visit(&mut part)).transpose()?));
+        }
+        Ok((newest, None))
+    }
+
+    fn marks_of(&self, tenant: Option<u32>) -> Arc<Marks> {
+        tenant.map(|tenant| self.marks(tenant)).unwrap_or_default()
+    }
+
+    /// What of a tenant has expired.
+    pub(super) fn marks(&self, tenant: u32) -> Arc<Marks> {
+        self.read().marks(tenant)
+    }
+
+    /// How many tenants there are.
+    pub(super) fn tenants(&self) -> u32 {
+        u32::try_from(self.read().newest.len()).unwrap_or(u32::MAX)
     }
 
     /// The event with a sequence, if it is kept.
@@ -312,6 +432,12 @@ impl Shared {
             }
         }
         Ok(None)
+    }
+
+    /// Whether an event has not expired. One that can't be read may be there again.
+    pub(super) fn is_kept(&self, tenant: u32, sequence: u64) -> bool {
+        self.marks(tenant).greatest() < sequence
+            || self.event(tenant, sequence).map_or(true, |event| event.is_some())
     }
 
     /// The event with a number, if it is kept.
@@ -361,9 +487,9 @@ impl Shared {
     }
 }
 
-fn not_come(sequence: u64) -> Refusal {
-    let what = format!("no event has come yet with the sequence {sequence}");
-    Refusal::new(Code::InvalidCursor, what)
+fn everything() -> Interest {
+    #[expect(clippy::expect_used, reason = "it is a filter")]
+    Interest::new([">"], []).expect("all topics can be wanted")
 }
 
 pub(super) fn unreadable(error: Error) -> Refusal {

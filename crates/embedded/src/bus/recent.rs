@@ -1,7 +1,7 @@
 //! Events that are durable and in no volume yet.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::{Bound, Range},
     sync::Arc,
 };
@@ -27,6 +27,8 @@ pub(super) struct Generation {
     pub(super) tenants: HashMap<u32, Recent>,
     /// Where clients are now that came or went.
     pub(super) stays: BTreeMap<Place, Stay>,
+    /// The tenants of which anything has expired.
+    pub(super) expired: BTreeSet<u32>,
     /// How many events there are.
     pub(super) events: usize,
     /// How many bytes of the log were written, for events and all else.
@@ -63,6 +65,8 @@ struct Sorted {
 #[derive(Debug)]
 struct Label {
     name: Arc<str>,
+    /// Those of all bodies together.
+    bytes: u64,
     places: Vec<u32>,
 }
 
@@ -119,10 +123,15 @@ impl Generation {
         for &Placed { start, len, pair, .. } in events {
             let (place, pair) = (recent.len(), labels.pair(pair));
             recent.rows.push(Row { chunk, start, len, pair });
-            recent.topics.add(pair.topic, place, &labels.topics);
-            recent.kinds.add(pair.kind, place, &labels.kinds);
+            recent.topics.add(pair.topic, (place, len), &labels.topics);
+            recent.kinds.add(pair.kind, (place, len), &labels.kinds);
         }
         self.events += events.len();
+    }
+
+    /// The sequence of a tenant's last event, if there is any; 0 for none.
+    pub(super) fn last(&self, tenant: u32) -> u64 {
+        self.tenants.get(&tenant).map_or(0, Recent::last)
     }
 
     /// The events of a tenant, if there are any.
@@ -142,7 +151,7 @@ impl Recent {
     }
 
     /// The sequence of the last.
-    pub(super) fn last(&self) -> u64 {
+    fn last(&self) -> u64 {
         self.first + self.rows.len() as u64 - 1
     }
 
@@ -155,16 +164,18 @@ impl Recent {
 }
 
 impl Sorted {
-    fn add(&mut self, number: u32, place: u32, names: &Names) {
+    fn add(&mut self, number: u32, (place, len): (u32, u32), names: &Names) {
         let number = number as usize;
         // Labels come in the order of their numbers.
         while self.labels.len() <= number {
             let Some(name) = names.all().get(self.labels.len()) else { return };
             let next = u32::try_from(self.labels.len()).unwrap_or(u32::MAX);
             self.sorted.insert(Arc::clone(name), next);
-            self.labels.push(Label { name: Arc::clone(name), places: Vec::new() });
+            self.labels.push(Label { name: Arc::clone(name), bytes: 0, places: Vec::new() });
         }
-        self.labels[number].places.push(place);
+        let label = &mut self.labels[number];
+        label.places.push(place);
+        label.bytes += u64::from(len);
     }
 }
 
@@ -217,6 +228,18 @@ impl Part for RecentPart<'_> {
     fn number(&mut self, place: u32) -> Result<u64, Error> {
         let number = entry::number_of(self.entry(place)?);
         number.ok_or_else(|| Error::Corrupt("an event of the bus has no number".to_owned()))
+    }
+
+    fn size(&mut self, place: u32) -> Result<u32, Error> {
+        Ok(self.row(place)?.1.len)
+    }
+
+    fn bytes(&mut self, topics: Range<u32>) -> Result<u64, Error> {
+        let mut bytes = 0;
+        for label in topics {
+            bytes += self.label_of(By::Topic, label)?.bytes;
+        }
+        Ok(bytes)
     }
 
     fn label(&mut self, by: By, place: u32) -> Result<u32, Error> {

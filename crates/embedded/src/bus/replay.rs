@@ -52,6 +52,10 @@ impl Replay {
                     self.tenants.define(tenant);
                     self.shared.change().define(tenant);
                 }
+                Entry::Expired { tenant, marks } => {
+                    let known = self.shared.marks(tenant);
+                    self.shared.change().expire(tenant, Arc::new(known.with(&marks)));
+                }
                 Entry::Stay { tenant, client, stay } => {
                     let stays = &mut self.shared.change().current.stays;
                     stays.insert((tenant, client), stay.into_owned());

@@ -11,7 +11,7 @@ use switchboard_core::{
     presence::GatewayId,
 };
 
-use super::queue::Counts;
+use super::{expiry::Expiring, queue::Counts};
 use crate::queue::{Answer, Waiting};
 
 /// Something that is to be done, and who waits for it.
@@ -60,6 +60,11 @@ pub(super) enum Task {
     Attend {
         attendances: Vec<Attendance>,
         answer: Answer<()>,
+    },
+    /// Lets go of what was found out to be kept no more.
+    Expire {
+        expiring: Vec<Expiring>,
+        answer: Answer<u64>,
     },
     /// Lets some of those leave that are behind a place in the order of all clients.
     Abandon {
@@ -124,6 +129,7 @@ impl Waiting for Work {
             Task::Sweep { answer, .. } | Task::Attend { answer, .. } => {
                 drop(answer.send(Err(error)));
             }
+            Task::Expire { answer, .. } => drop(answer.send(Err(error))),
             Task::Abandon { answer, .. } => drop(answer.send(Err(error))),
         }
     }

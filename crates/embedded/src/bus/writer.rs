@@ -108,6 +108,7 @@ impl Writer {
             Task::Attend { attendances, answer } => {
                 Answered::new(answer, self.attend(&attendances)?)
             }
+            Task::Expire { expiring, answer } => Answered::new(answer, self.expire(expiring)?),
             Task::Abandon { but, behind, now, answer } => {
                 Answered::new(answer, self.abandon(&but, behind.as_ref(), now)?)
             }

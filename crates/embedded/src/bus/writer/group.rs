@@ -12,6 +12,7 @@ use switchboard_core::{Tenant, bus::Signal, store::Commit};
 use super::{
     super::{
         entry::{self, Entry, EventEntry, Stay},
+        marks::Marks,
         reader::State,
         recent::{self, Placed},
         work::{Answered, Place},
@@ -32,6 +33,8 @@ pub(in super::super) struct Group {
     events: Vec<Placed>,
     /// Where clients are now.
     stays: HashMap<Place, Stay>,
+    /// What has expired of tenants.
+    expired: Vec<(u32, Arc<Marks>)>,
     /// Queues that have something to deliver.
     ready: BTreeSet<u32>,
     answers: Vec<Answered>,
@@ -67,6 +70,11 @@ impl Group {
     /// A client is there now.
     pub(super) fn note(&mut self, place: Place, stay: Stay) {
         self.stays.insert(place, stay);
+    }
+
+    /// More of a tenant has expired.
+    pub(super) fn expire(&mut self, tenant: u32, marks: Arc<Marks>) {
+        self.expired.push((tenant, marks));
     }
 
     /// Where a client is, if that changes with this group.
@@ -219,4 +227,7 @@ fn apply(state: &mut State, chunk: &Arc<[u8]>, group: &mut Group, heads: &[Head]
         state.add(tenant, run, &head.labels);
     }
     state.current.stays.extend(group.stays.drain());
+    for (tenant, marks) in group.expired.drain(..) {
+        state.expire(tenant, marks);
+    }
 }

@@ -13,6 +13,7 @@ use switchboard_core::{
 use super::{
     super::{
         entry::{DELIVERY_MAX, Entry, LIST_MAX, TENANT_MAX},
+        expiry::Expiring,
         queue::{Known, NEXT_MAX, Queue},
         reader::unreadable,
         work::{Leases, Look},
@@ -64,7 +65,7 @@ impl Writer {
         // Its place is one among what can be read.
         self.end_group()?;
         let known = self.tenants.number(&id.tenant);
-        let cursor = match self.shared.place_of(known, since) {
+        let cursor = match self.shared.place(known, &settings.interest, since) {
             Ok(cursor) => cursor,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -373,6 +374,34 @@ impl Writer {
         Ok(Ok(()))
     }
 
+    /// Lets go of what was found out to be kept no more, and says how many events.
+    pub(super) fn expire(&mut self, expiring: Vec<Expiring>) -> Result<Answer<u64>, Error> {
+        // Queues look at what can be read, before and after.
+        self.end_group()?;
+        let (mut count, mut tenants) = (0, Vec::new());
+        for Expiring { tenant, mut marks, count: own } in expiring {
+            let known = self.shared.marks(tenant);
+            for mark in &mut marks {
+                mark.expiry = known.expiries() + 1;
+            }
+            let entry = Entry::Expired { tenant, marks: Cow::Borrowed(&marks) };
+            let mut bytes = Vec::new();
+            entry.write(&mut bytes);
+            if let Err(why) = self.reserve(bytes.len())? {
+                return Ok(Err(refused(&why)));
+            }
+            self.group.write(&entry);
+            self.group.expire(tenant, Arc::new(known.with(&marks)));
+            tenants.push(tenant);
+            count += own;
+        }
+        self.end_group()?;
+        for tenant in tenants {
+            self.queues.forget_expired(tenant, &self.shared);
+        }
+        Ok(Ok(count))
+    }
+
     /// Signals a queue that has something to deliver again.
     fn tell_ready(&mut self, number: u32, now: Millis) {
         if self.queues.queue(number).is_some_and(|it| it.returned(now.0).next().is_some()) {
@@ -382,7 +411,7 @@ impl Writer {
 
     /// Whether an event has not expired. One that can't be read may be there again.
     fn is_kept(&self, tenant: u32, sequence: u64) -> bool {
-        self.shared.event(tenant, sequence).map_or(true, |event| event.is_some())
+        self.shared.is_kept(tenant, sequence)
     }
 
     fn queue_of(&mut self, id: &QueueId) -> Option<(u32, &Queue)> {
