@@ -27,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "switchboard-chat-bench",
         &["switchboard-core", "switchboard-embedded", "switchboard-peers", "switchboard-proto"],
     ),
+    ("switchboard-bus-bench", &["switchboard-core", "switchboard-peers", "switchboard-proto"]),
     ("switchboard-peers", &["switchboard-client", "switchboard-proto"]),
     (
         "switchboard-vault-bench",

@@ -31,6 +31,11 @@ impl Rounds {
         self.0.push(figure);
     }
 
+    /// The middle one.
+    pub fn median(&self) -> f64 {
+        median(self.0.clone())
+    }
+
     /// This figure to another, round by round.
     #[must_use]
     pub fn to(&self, other: &Self) -> Self {

@@ -77,6 +77,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), Error> {
     let ports = Ports {
         chats: Arc::clone(&model) as _,
         records: Arc::clone(&model) as _,
+        log: Arc::clone(&model) as _,
         ledger: Arc::clone(&model) as _,
         journal: Arc::clone(&model) as _,
         store: Arc::new(World(Instant::now())),

@@ -7,7 +7,9 @@
 pub mod chats;
 pub mod journal;
 pub mod ledger;
+pub mod log;
 mod model;
+mod random;
 pub mod records;
 
 pub use self::model::Model;

@@ -1,6 +1,7 @@
 //! The simplest implementation of every port, in memory.
 
 mod chats;
+mod log;
 mod records;
 
 use std::{
@@ -21,6 +22,7 @@ pub struct Model {
     ids: Mutex<BTreeMap<Entry, u64>>,
     reports: Mutex<Vec<Report>>,
     chats: chats::Chats,
+    log: log::Log,
     records: records::Records,
 }
 

@@ -21,7 +21,6 @@ use switchboard_core::{
 };
 use tokio::task::JoinSet;
 
-use self::interleavings::Random;
 pub use self::{
     expiry::{
         an_expired_version_is_never_put_again, another_expiry_takes_the_place_of_the_first,
@@ -38,6 +37,7 @@ pub use self::{
         a_version_is_greater_than_the_one_before,
     },
 };
+use crate::random::Random;
 
 /// Declares one test for each clause of the contract, for the records that `$open` opens.
 ///

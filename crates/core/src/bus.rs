@@ -22,7 +22,7 @@ pub use self::{
     event_type::{CONTENT_TYPE_BYTES_MAX, EventType, JSON, TYPE_BYTES_MAX},
     interest::{FILTERS_MAX, Interest},
     log::{Answer, Created, Log, PAGE_DEFAULT, PAGE_MAX, Page, Read, page_limit},
-    matcher::{Matcher, Subscription},
+    matcher::{Handle, Matcher, Subscription},
     place::{Cursor, Since},
     presence::{Attendance, Turn},
     queue::{

@@ -7,7 +7,7 @@ mod input;
 mod output;
 
 pub use self::{
-    input::{ChatRequest, Input, Request},
+    input::{BusRequest, ChatRequest, Input, Request, Settle},
     output::{Output, Reason, Reply},
 };
 use crate::{
@@ -219,8 +219,21 @@ impl Session {
                     Err(error) => refuse(request_id, error, out),
                 }
             }
+            Request::Bus { request_id, request } if self.is_joined() => {
+                let answered = request.is_answered(request_id);
+                let admitted = if answered { self.admit_request(rules) } else { Ok(()) };
+                match admitted {
+                    Ok(()) => {
+                        self.in_flight += u32::from(answered);
+                        out(Output::Bus { request_id, request });
+                    }
+                    Err(error) => refuse(request_id, error, out),
+                }
+            }
             Request::Pong { .. } => refuse(0, hello_first(), out),
-            Request::Chat { request_id, .. } | Request::Ingest { request_id, .. } => {
+            Request::Chat { request_id, .. }
+            | Request::Bus { request_id, .. }
+            | Request::Ingest { request_id, .. } => {
                 refuse(request_id, hello_first(), out);
             }
             Request::Unknown { number } => {

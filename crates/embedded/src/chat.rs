@@ -3,8 +3,8 @@
 //! They have a log of their own in `chat/log/`, which is never cut: it is where the messages are
 //! kept, in the order in which they came. Everything else says where in it something stands: the
 //! messages of a chat, the entries of an inbox ([`tables`], [`recent`]), and what a sender called a
-//! message ([`names`]). A checkpoint writes eight bytes for each list that a message is in, and
-//! puts the messages of each chat together once more. Why:
+//! message ([`crate::slots`]). A checkpoint writes eight bytes for each list that a message is in,
+//! and puts the messages of each chat together once more. Why:
 //! `docs/decisions/0003-the-log-is-where-messages-are-kept.md`.
 //!
 //! One thread decides and writes ([`writer`]), another puts away ([`keeper`]), and whoever asks
@@ -15,7 +15,6 @@ mod entry;
 mod heads;
 mod keeper;
 mod keys;
-mod names;
 mod open;
 mod order;
 mod reader;

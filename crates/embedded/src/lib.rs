@@ -10,6 +10,9 @@
 //! chat/engine.redb    tables: where in the log of chat something stands
 //! vault/log/*.log     sealed records, until they are in tables
 //! vault/engine.redb   tables: sealed records
+//! bus/log/*.log       events, and what becomes of queues, until they are in volumes and tables
+//! bus/keys/*.run      sorted files of what publishers called their events
+//! bus/engine.redb     tables: queues, who is there, which volumes count
 //! engine.redb         tables, and up to which record of the log they and the files hold everything
 //! ```
 //!
@@ -18,6 +21,8 @@
 //! cut. A start reads what was put away, then replays what the log holds beyond it ([`open`]).
 //! Nothing that memory holds is the only copy.
 
+#[expect(dead_code, reason = "volumes and queues come next")]
+mod bus;
 mod chat;
 mod commit;
 pub mod disk;
@@ -85,6 +90,17 @@ pub struct Options {
     /// After how many bytes of records they are put into tables. Until then they are in memory
     /// too, and have to be replayed after a crash.
     pub vault_flush_bytes: usize,
+    /// The length of a segment of the bus's log, in bytes: a record is up to half of it, and holds
+    /// an event, or one with the other that it gave rise to. Two are on disk at the least.
+    pub bus_segment_bytes: usize,
+    /// After how many bytes of the bus's log its events are put into a volume. Until then they are
+    /// in memory too, and have to be replayed after a restart.
+    pub bus_flush_bytes: usize,
+    /// The most memory that the bus takes for what publishers called their events, in bytes. Beyond
+    /// it look-ups go to disk.
+    pub bus_memory_bytes: usize,
+    /// The most memory that the bus takes for what was read lately of volumes, in bytes.
+    pub bus_cache_bytes: usize,
     /// The most entries that may wait for their commit.
     pub waiting_entries_max: usize,
     /// A random number, another with each start.
@@ -104,6 +120,10 @@ impl Default for Options {
             chat_flush_entries: 500_000,
             vault_segment_bytes: vault::SEGMENT_BYTES,
             vault_flush_bytes: vault::FLUSH_BYTES,
+            bus_segment_bytes: bus::SEGMENT_BYTES,
+            bus_flush_bytes: bus::FLUSH_BYTES,
+            bus_memory_bytes: 256 * 1024 * 1024,
+            bus_cache_bytes: 256 * 1024 * 1024,
             waiting_entries_max: 1_000_000,
             entropy: 0,
         }
@@ -119,11 +139,13 @@ pub struct Embedded {
     reports: presence::Door,
     chats: chat::Front,
     records: vault::Front,
+    bus: bus::Front,
     health: Arc<Health>,
     disk: Arc<dyn Disk>,
     layout: Layout,
     chat_segment_bytes: usize,
     vault_segment_bytes: usize,
+    bus_segment_bytes: usize,
     spares: Vec<Spare>,
     closing: Arc<AtomicBool>,
     threads: Mutex<Threads>,
@@ -155,15 +177,17 @@ impl Embedded {
             Arc::clone(&health),
         )?;
         let chats: chat::Parts = chat::open(&disk, options, &health, Arc::clone(&observer))?;
-        let records: vault::Parts = vault::open(&disk, options, &health, observer)?;
+        let records: vault::Parts = vault::open(&disk, options, &health, Arc::clone(&observer))?;
+        let events: bus::Parts = bus::open(&disk, options, &health, observer)?;
         let queue = Arc::new(Queue::new(options.waiting_entries_max));
         let (reports, requests) = presence::Door::new();
-        let spares = vec![spare, reports_keeper.spare(), chats.spare, records.spare];
+        let spares = vec![spare, reports_keeper.spare(), chats.spare, records.spare, events.spare];
         let closing = Arc::new(AtomicBool::new(false));
-        let queues: [Arc<dyn Ends>; 3] = [
+        let queues: [Arc<dyn Ends>; 4] = [
             Arc::clone(&queue) as _,
             Arc::clone(&chats.front.queue) as _,
             Arc::clone(&records.front.queue) as _,
+            Arc::clone(&events.front.queue) as _,
         ];
         let mut threads = Threads::new(&health, &closing, queues);
 
@@ -172,8 +196,11 @@ impl Embedded {
         threads.spawn_pair(names, &chats.front.queue, chats.writer, chats.keeper)?;
         let names = ["vault", "vault-checkpoint"];
         threads.spawn_pair(names, &records.front.queue, records.writer, records.keeper)?;
+        let names = ["bus", "bus-checkpoint"];
+        threads.spawn_pair(names, &events.front.queue, events.writer, events.keeper)?;
         threads.spawn("reports", move || reports_keeper.run(&requests))?;
-        let names = ["log-prepare", "reports-prepare", "chat-prepare", "vault-prepare"];
+        let names =
+            ["log-prepare", "reports-prepare", "chat-prepare", "vault-prepare", "bus-prepare"];
         for (name, spare) in names.iter().zip(&spares) {
             let spare = spare.clone();
             threads.spawn_preparer(name, move || spare.run())?;
@@ -185,11 +212,13 @@ impl Embedded {
             reports,
             chats: chats.front,
             records: records.front,
+            bus: events.front,
             health,
             disk,
             layout,
             chat_segment_bytes: options.chat_segment_bytes,
             vault_segment_bytes: options.vault_segment_bytes,
+            bus_segment_bytes: options.bus_segment_bytes,
             spares,
             closing,
             threads,
@@ -203,6 +232,7 @@ impl Embedded {
         self.queue.close("the store is closing");
         self.chats.queue.close("the store is closing");
         self.records.queue.close("the store is closing");
+        self.bus.queue.close("the store is closing");
         self.reports.close();
         self.closing.store(true, Ordering::Release);
         let mut threads = lock(&self.threads);

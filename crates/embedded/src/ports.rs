@@ -8,18 +8,21 @@ use std::{
 
 use switchboard_core::{
     Code, Millis, Result, Tenant,
+    bus::{self, Attendance, Created, Log, Published, QueueId, QueueSettings, QueueState, Since},
     chat::{
         Acknowledgement, Answer, Chats, ChatsPage, ChatsPlace, ClientMessageId, Draft, InboxPage,
         Marks, MessagesPage, Name, PhoneNumber, Reach, Registered, Sent, Signals, Steps, User,
     },
     ingest::{Entry, Recording},
-    presence::{Appending, Journal, Reading, Report},
+    presence::{Appending, GatewayId, Journal, Reading, Report},
     store::{Store, Vitals},
     vault::{Change, Outcome, Page, Place, Profile, Range, RecordId, Records},
 };
 use tokio::sync::oneshot;
 
-use crate::{Embedded, chat, engine::Engine, log, open, presence, queue::Batch, slots, vault};
+use crate::{
+    Embedded, bus as events, chat, engine::Engine, log, open, presence, queue::Batch, slots, vault,
+};
 
 impl switchboard_core::ingest::Ledger for Embedded {
     fn record(&self, entries: Vec<Entry>) -> Recording {
@@ -129,19 +132,81 @@ impl Records for Embedded {
     }
 }
 
+impl Log for Embedded {
+    fn publish(&self, drafts: Vec<bus::Draft>) -> Answer<Vec<Result<Published>>> {
+        self.bus.publish(drafts)
+    }
+
+    fn read(&self, read: bus::Read) -> Answer<bus::Page> {
+        self.bus.read(read)
+    }
+
+    fn create_queue(
+        &self,
+        queue: QueueId,
+        settings: QueueSettings,
+        since: Since,
+    ) -> Answer<Created> {
+        self.bus.create_queue(queue, settings, since)
+    }
+
+    fn delete_queue(&self, queue: QueueId) -> Answer<bool> {
+        self.bus.delete_queue(queue)
+    }
+
+    fn queue(&self, queue: QueueId) -> Answer<QueueState> {
+        self.bus.queue(queue)
+    }
+
+    fn queues(&self, tenant: Tenant) -> Answer<Vec<QueueState>> {
+        self.bus.queues(tenant)
+    }
+
+    fn pull(&self, pull: bus::Pull) -> Answer<bus::Pulled> {
+        self.bus.pull(pull)
+    }
+
+    fn settle(&self, settlement: bus::Settlement) -> Answer<Vec<bus::Settled>> {
+        self.bus.settle(settlement)
+    }
+
+    fn sweep(&self, now: Millis) -> Answer<()> {
+        self.bus.sweep(now)
+    }
+
+    fn attend(&self, attendances: Vec<Attendance>) -> Answer<()> {
+        self.bus.attend(attendances)
+    }
+
+    fn abandon(&self, but: Vec<GatewayId>, now: Millis) -> Answer<u64> {
+        self.bus.abandon(but, now)
+    }
+
+    fn expire(&self, rules: Arc<[bus::Retention]>, now: Millis) -> Answer<u64> {
+        self.bus.expire(rules, now)
+    }
+
+    fn listen(&self, signals: Arc<dyn bus::Signals>) {
+        self.bus.listen(signals);
+    }
+}
+
 impl Store for Embedded {
     fn vitals(&self) -> Vitals {
         Vitals {
             condition: self.health.condition(),
-            commits_waiting: (self.queue.len() + self.chats.queue.len() + self.records.queue.len())
-                as u64,
+            commits_waiting: (self.queue.len()
+                + self.chats.queue.len()
+                + self.records.queue.len()
+                + self.bus.queue.len()) as u64,
             ingest_keys: self.health.keys.load(Ordering::Relaxed),
             ingest_index_bytes: self.health.index_bytes.load(Ordering::Relaxed),
             size_bytes: log::size(&*self.disk, self.layout)
                 + slots::size(&*open::runs_of(&self.disk))
                 + Engine::size(&*self.disk)
                 + chat::size(&self.disk, self.chat_segment_bytes)
-                + vault::size(&self.disk, self.vault_segment_bytes),
+                + vault::size(&self.disk, self.vault_segment_bytes)
+                + events::size(&self.disk, self.bus_segment_bytes),
             free_bytes: self.disk.free_bytes().ok(),
         }
     }

@@ -2,16 +2,19 @@
 //!
 //! They are kept in memory ([`index`]) up to a bound, and in sorted files ([`run`]), to which what
 //! is new is written in the background and from which a restart loads them. Beyond the bound,
-//! look-ups go to those files. The ledger keeps its keys so, chat the messages that were sent.
+//! look-ups go to those files. The ledger keeps its keys so, chat the messages
+//! that were sent, the bus the events that have keys ([`names`]).
 
 mod filter;
 mod index;
 mod merge;
+mod names;
 mod run;
 mod runs;
 
 pub(crate) use self::{
     index::Index,
+    names::{Hash, Names},
     runs::{Runs, size},
 };
 

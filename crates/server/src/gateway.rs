@@ -23,6 +23,7 @@ use std::{
 
 use switchboard_core::{
     ClientId, Result,
+    bus::Attendance,
     presence::{GatewayId, Status},
     session::Rules,
 };
@@ -31,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     entrances::Entrances,
-    registry::{Place, Registry},
+    registry::{Place, Registry, Turned},
     reporter::Reporter,
     wheel::Wheel,
 };
@@ -47,6 +48,7 @@ const DRAIN_DELAY_MS_MAX: u32 = 5_000;
 
 /// What all sessions of a node share.
 pub(crate) struct Gateway {
+    id: GatewayId,
     pub(crate) node: Node,
     pub(crate) rules: Rules,
     pub(crate) wheel: Wheel,
@@ -74,6 +76,7 @@ impl Gateway {
         // which leaves room for a million sessions a millisecond.
         let now = u64::try_from(node.ports.clock.now().0).unwrap_or_default();
         Arc::new(Self {
+            id,
             rules,
             wheel: Wheel::new(),
             scratches: Scratches::new(limits.frame_bytes_max),
@@ -94,8 +97,18 @@ impl Gateway {
     /// Lets a client in, if it may: its place and the number of its session.
     fn admit(&self, caller: Caller, tenant: &str, client: &str) -> Result<(Place, u64)> {
         let (tenant, client) = (caller.tenant(tenant)?, self.name(client)?);
-        let place = self.registry.join(tenant, client)?;
-        Ok((place, 1 + self.sessions.fetch_add(1, Ordering::Relaxed)))
+        let session = 1 + self.sessions.fetch_add(1, Ordering::Relaxed);
+        let turned = |place: &Place, turned| self.turned(place, turned);
+        let place = self.registry.join(tenant, client, session, turned)?;
+        Ok((place, session))
+    }
+
+    /// A client has come or gone: that is announced.
+    fn turned(&self, place: &Place, Turned { present, session }: Turned) {
+        let (tenant, client) = (*place.tenant, place.client.clone());
+        let (gateway, at) = (self.id, self.node.ports.clock.now());
+        let attendance = Attendance { tenant, client, gateway, present, session, at };
+        self.node.bus.attendances.note(attendance);
     }
 
     /// A client by its id. A phone number is one client, however it is written.
@@ -115,7 +128,7 @@ impl Gateway {
 
     /// A client left.
     fn leave(&self, place: &Place, sighting: (Status, Option<switchboard_core::Millis>)) {
-        self.registry.leave(place);
+        self.registry.leave(place, |place, turned| self.turned(place, turned));
         self.reporter.note(place, sighting);
     }
 

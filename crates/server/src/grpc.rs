@@ -1,5 +1,6 @@
 //! gRPC: the services of the wire, reflection and health.
 
+mod bus;
 mod chat;
 mod gateway;
 mod ingest;
@@ -17,8 +18,8 @@ use switchboard_core::store::Condition;
 use switchboard_proto::{
     tenten::interview::status_reader_server::StatusReaderServer as FixedReaderServer,
     v1::{
-        chat_service_server::ChatServiceServer, report_service_server::ReportServiceServer,
-        status_reader_server::StatusReaderServer,
+        bus_service_server::BusServiceServer, chat_service_server::ChatServiceServer,
+        report_service_server::ReportServiceServer, status_reader_server::StatusReaderServer,
     },
 };
 use tokio::time;
@@ -28,15 +29,19 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use tower::util::MapResponseLayer;
 
 pub(crate) use self::presence::tally;
-use self::{chat::Chat, ingest::Ingest, presence::Presence, until::Until, vault::Vault};
-use crate::{gateway::Gateway, node::Node, presence::Tally, status};
+use self::{bus::Bus, chat::Chat, ingest::Ingest, presence::Presence, until::Until, vault::Vault};
+use crate::{
+    bus::BESIDE_DATA, caller::Caller, door::Entrance, gateway::Gateway, node::Node,
+    presence::Tally, status,
+};
 
 /// How often the health service looks at the store.
 const HEALTH: Duration = Duration::from_millis(250);
 
 /// The services whose health is told, beside the node as a whole (the empty name).
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 9] = [
     "",
+    "switchboard.v1.BusService",
     "switchboard.v1.ChatService",
     "switchboard.v1.GatewayService",
     "switchboard.v1.IngestService",
@@ -163,14 +168,16 @@ pub(crate) fn routes(node: &Node, tally: Option<Arc<Tally>>, api: bool) -> (Rout
     let endless = MapResponseLayer::new(move |response: Response<Body>| {
         response.map(|body| Body::new(Until::new(body, draining.clone())))
     });
-    let chat = api.then(|| {
+    let called = api.then(|| {
         let chat = ChatServiceServer::new(Chat::new(node, tally.clone()));
-        let service = chat.max_decoding_message_size(node.limits.body_bytes_max);
-        Routes::from(Router::new()).add_service(service)
+        let chat = chat.max_decoding_message_size(node.limits.body_bytes_max);
+        let bus = BusServiceServer::new(Bus::new(node));
+        let bus = bus.max_decoding_message_size(node.limits.body_bytes_max + BESIDE_DATA);
+        Routes::from(Router::new()).add_service(chat).add_service(bus)
     });
     let presence = Presence::new(node, tally);
     let limit = node.limits.report_bytes_max;
-    let presence = chat
+    let presence = called
         .unwrap_or_else(|| Routes::from(Router::new()))
         .add_service(StatusReaderServer::new(presence.clone()))
         .add_service(FixedReaderServer::new(presence.clone()))
@@ -179,6 +186,20 @@ pub(crate) fn routes(node: &Node, tally: Option<Arc<Tally>>, api: bool) -> (Rout
         .layer(MapResponseLayer::new(named));
     let watched = routes.into_axum_router().merge(presence).layer(endless);
     (watched, Health { node: node.clone(), reporter })
+}
+
+/// Passes a request through its entrance.
+async fn pass<Q, A, F>(
+    entrance: &Entrance,
+    request: tonic::Request<Q>,
+    work: impl FnOnce(Caller, Q) -> F,
+) -> Result<tonic::Response<A>, tonic::Status>
+where
+    F: Future<Output = switchboard_core::Result<A>>,
+{
+    let (metadata, _, message) = request.into_parts();
+    let passed = entrance.pass(metadata.as_ref(), |caller| work(caller, message)).await;
+    passed.map(tonic::Response::new).map_err(|error| status::grpc(&error))
 }
 
 /// Gives the errors that the transport finds by itself (a message too long, or none) the names and

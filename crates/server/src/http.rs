@@ -1,12 +1,14 @@
 //! REST, its description, and what is told of errors.
 
 mod body;
+mod bus;
 mod chat;
 pub(crate) mod connect;
 mod ingest;
 mod openapi;
 mod presence;
 mod problem;
+mod stream;
 mod vault;
 
 pub(crate) use self::vault::Straight;
@@ -15,9 +17,10 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    extract::{Path, rejection::PathRejection},
     response::{IntoResponse as _, Response},
 };
-use switchboard_core::{Code, Error};
+use switchboard_core::{Code, Error, Result};
 use tower::util::MapResponseLayer;
 
 use self::problem::Problem;
@@ -26,7 +29,10 @@ use crate::{node::Node, presence::Tally};
 /// All routes of REST.
 pub(crate) fn routes(node: &Node, tally: Option<Arc<Tally>>, api: bool) -> Router {
     let api = if api {
-        ingest::routes(node).merge(chat::routes(node, tally.clone())).merge(vault::routes(node))
+        ingest::routes(node)
+            .merge(chat::routes(node, tally.clone()))
+            .merge(vault::routes(node))
+            .merge(bus::routes(node))
     } else {
         Router::new()
     };
@@ -37,6 +43,17 @@ pub(crate) fn routes(node: &Node, tally: Option<Arc<Tally>>, api: bool) -> Route
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(MapResponseLayer::new(harden))
+}
+
+/// The segments of a path, which may be no UTF-8.
+type Segments<T> = std::result::Result<Path<T>, PathRejection>;
+
+/// The segments of a path, which must be UTF-8.
+fn segments<T>(path: Segments<T>) -> Result<T> {
+    path.map(|Path(segments)| segments).map_err(|rejection| {
+        Error::new(Code::InvalidRequest, "the path is not what this call takes")
+            .caused_by(rejection)
+    })
 }
 
 async fn not_found(request: axum::extract::Request) -> Response {

@@ -6,6 +6,7 @@
 //! code into a status (`status`).
 
 mod accept;
+mod bus;
 mod caller;
 mod chat;
 mod connection;

@@ -19,7 +19,7 @@ pub struct Limits {
     pub streams_max: u32,
     /// The longest header list of an HTTP/2 request, in bytes.
     pub header_list_bytes_max: u32,
-    /// The longest frame of a session, in bytes.
+    /// The longest frame of a session, in bytes; until it was let in at most 64 KiB.
     pub frame_bytes_max: usize,
     /// How long a session may take to its first frame; over TCP, where a plain client may connect
     /// long before it has anything to say, [`Limits::session_idle`] counts.
@@ -32,6 +32,14 @@ pub struct Limits {
     pub session_requests_max: u32,
     /// What waits to be sent to one session, in bytes: no more of its frames are read then.
     pub session_queue_bytes_max: usize,
+    /// Subscriptions of one session, and queues that it consumes.
+    pub session_subscriptions_max: usize,
+    /// What waits to be read of the events for one session or stream, in bytes: it is told that it
+    /// is too slow and closed when more would.
+    pub events_waiting_bytes_max: usize,
+    /// What all events take that wait for anybody, in bytes; beyond it only 64 KiB are kept for
+    /// each.
+    pub events_held_bytes_max: usize,
     /// How long a session may read nothing while something waits for it.
     pub write_stall: Duration,
     /// Sessions of one tenant at this node.
@@ -76,12 +84,16 @@ impl Default for Limits {
             request: Duration::from_secs(30),
             streams_max: 200,
             header_list_bytes_max: 16 * 1024,
-            frame_bytes_max: 64 * 1024,
+            // An event has 1 MiB of data, and a topic, type and key.
+            frame_bytes_max: 1024 * 1024 + 4 * 1024,
             hello: Duration::from_secs(10),
             session_idle: Duration::from_hours(1),
             frame_rest: Duration::from_secs(30),
             session_requests_max: 256,
             session_queue_bytes_max: 1024 * 1024,
+            session_subscriptions_max: 1_000,
+            events_waiting_bytes_max: 8 * 1024 * 1024,
+            events_held_bytes_max: 256 * 1024 * 1024,
             write_stall: Duration::from_secs(10),
             sessions_per_tenant_max: 100_000,
             sessions_per_client_max: 100,

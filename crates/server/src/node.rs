@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use switchboard_core::{
     Error, Millis, Result, Tenant,
-    chat::{Chats, Signals},
+    bus::{self, Log},
+    chat::{self, Chats, Signals},
     ingest::{self, Entry, Ledger, Receipt, Recording},
     presence::Journal,
     store::Store,
@@ -14,6 +15,7 @@ use switchboard_core::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    bus::Bus,
     chat::{Hub, Numbers},
     limits::Limits,
     telemetry::Metrics,
@@ -29,6 +31,8 @@ pub struct Ports {
     pub chats: Arc<dyn Chats>,
     /// Where the reports of gateways are kept.
     pub journal: Arc<dyn Journal>,
+    /// Where events and queues are kept.
+    pub log: Arc<dyn Log>,
     /// Where the records of the vault are kept.
     pub records: Arc<dyn Records>,
     /// How the store is that is behind the ports.
@@ -43,6 +47,8 @@ pub(crate) struct Node {
     pub(crate) ports: Ports,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) limits: Limits,
+    /// Who is subscribed here, and to what.
+    pub(crate) bus: Arc<Bus>,
     /// Who follows which inbox here.
     pub(crate) hub: Arc<Hub>,
     /// Phone numbers that were judged before.
@@ -72,15 +78,31 @@ impl Node {
     pub(crate) fn new(ports: Ports, metrics: Arc<Metrics>, limits: Limits) -> Self {
         let (hub, numbers) = (Hub::new(&metrics), Arc::new(Numbers::new()));
         ports.chats.tell(Arc::clone(&hub) as Arc<dyn Signals>);
+        let bus = Arc::new(Bus::new(&metrics, &limits));
+        ports.log.listen(Arc::clone(&bus.hub) as Arc<dyn bus::Signals>);
         let vault = Vault::new(&ports, Arc::clone(&metrics), VaultOptions::default());
         let (origins, draining) = (Arc::new([]), CancellationToken::new());
-        Self { ports, metrics, limits, hub, numbers, vault, origins, draining }
+        Self { ports, metrics, limits, bus, hub, numbers, vault, origins, draining }
     }
 
     /// Hands entries to the ledger; they have their place when this returns.
     pub(crate) fn start_ingest(&self, entries: Vec<Entry>) -> Ingesting {
         let at = self.ports.clock.now();
         Ingesting { recording: self.ports.ledger.record(entries), at }
+    }
+
+    /// Hands entries to the ledger, to be answered one by one.
+    pub(crate) fn ingest_each(
+        &self,
+        entries: Vec<Entry>,
+    ) -> chat::Answer<Vec<Result<(Receipt, Millis)>>> {
+        let Ingesting { recording, at } = self.start_ingest(entries);
+        let node = self.clone();
+        Box::pin(async move {
+            let receipts = recording.await?;
+            node.count(&receipts);
+            Ok(receipts.into_iter().map(|receipt| Ok((receipt, at))).collect())
+        })
     }
 
     /// Records one key.

@@ -9,12 +9,13 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use switchboard_core::{Error, presence::GatewayId};
+use switchboard_core::{Error, bus::Retention, presence::GatewayId};
 use tokio::{net::TcpListener, time};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Addresses, Limits, Listeners, Ports, accept,
+    bus::Bus,
     caller::Caller,
     connection::Connections,
     gateway::Gateway,
@@ -93,6 +94,14 @@ impl Server {
         Ok(self)
     }
 
+    /// The same node, which keeps events so long. Those that no rule speaks of are kept for ever.
+    #[must_use]
+    pub fn with_retention(mut self, rules: impl IntoIterator<Item = Retention>) -> Self {
+        let (hub, rules) = (Arc::clone(&self.node.bus.hub), rules.into_iter().collect());
+        self.node.bus = Arc::new(Bus::with(hub, rules));
+        self
+    }
+
     /// The same node with some of the roles. The sessions of one that has not the role `status` are
     /// reported to the node at `status_url`.
     ///
@@ -138,6 +147,9 @@ impl Server {
         let sink = here.or_else(|| status.map(|status| Arc::new(status) as Arc<dyn Reports>));
         let sink = sink.filter(|_| roles.gateway);
         let gateway = sink.map(|sink| gateway(&node, sink, &background, &reports));
+        let (sweeping, expiring) = (node.clone(), node.clone());
+        background.spawn(Kind::Essential, "queues", |stop| sweeping.sweep_queues(stop));
+        background.spawn(Kind::Essential, "retention", |stop| expiring.expire_events(stop));
 
         let (grpc, health) = grpc::routes(&node, tally.clone(), roles.api);
         let mut routes = http::routes(&node, tally.clone(), roles.api).merge(grpc);
@@ -233,8 +245,11 @@ fn gateway(
     background: &Tasks,
     reports: &Tasks,
 ) -> Arc<Gateway> {
-    let gateway = Gateway::new(node, gateway_id(), sink);
+    let id = gateway_id();
+    let gateway = Gateway::new(node, id, sink);
     let (pinging, reporting) = (Arc::clone(&gateway), Arc::clone(&gateway));
+    let announcing = node.clone();
+    reports.spawn(Kind::Essential, "announce", |stop| announcing.announce(id, stop));
     background.spawn(Kind::Essential, "ping", |stop| pinging.ping(stop));
     reports.spawn(Kind::Essential, "report", |stop| reporting.report(stop));
     gateway

@@ -231,7 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn take(&mut self, message: Message, out: &mut Frames<'_>) {
-        let max = self.seat.gateway().node.limits.frame_bytes_max;
+        let max = self.seat.frame_bytes_max();
         match (message, self.encoding) {
             (Message::Binary(bytes), Encoding::Proto) => match frame::next(&bytes, max) {
                 Ok(Some(frame)) if frame.whole.len() == bytes.len() => {
@@ -279,7 +279,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 self.seat.request(hello, now, out);
                 self.tenant = None;
             }
-            _ => self.seat.request(request, now, out),
+            (request, _) => self.seat.request(request, now, out),
         }
     }
 

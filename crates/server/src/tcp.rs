@@ -165,7 +165,7 @@ impl<H> Tcp<H> {
 
     /// Takes the whole frames of a buffer and says how many bytes they are.
     fn frames(&mut self, buffer: &[u8], out: &mut Vec<u8>) -> usize {
-        let max = self.seat.gateway().node.limits.frame_bytes_max;
+        let max = self.seat.frame_bytes_max();
         let now = self.seat.now();
         let mut used = 0;
         while self.seat.over().is_none() {

@@ -1,6 +1,7 @@
 //! What a node tells of itself: metrics, health, logs and traces.
 
 mod admin;
+mod bus;
 mod chat;
 mod histogram;
 mod known;
@@ -18,7 +19,7 @@ pub(crate) use self::{
     metrics::Route,
     traces::{current_trace, delivered, send_trace},
 };
-use self::{chat::Chat, presence::Presence, sessions::Sessions, vault::Vault};
+use self::{bus::Bus, chat::Chat, presence::Presence, sessions::Sessions, vault::Vault};
 pub use self::{
     logs::{Error, Guard, LogFormat, Settings, start},
     metrics::Metrics,

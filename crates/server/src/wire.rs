@@ -1,5 +1,7 @@
 //! Between the rules' types and the wire's. The only place that knows both.
 
+pub(crate) mod base64;
+pub(crate) mod bus;
 pub(crate) mod frame;
 pub(crate) mod json;
 pub(crate) mod vault;

@@ -8,19 +8,7 @@ use switchboard_core::{
 };
 
 use super::{draft, inbox, name, phone, user_of};
-use crate::Model;
-
-/// Numbers that follow from a seed (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
-    }
-}
+use crate::{Model, random::Random};
 
 const USERS: u64 = 5;
 

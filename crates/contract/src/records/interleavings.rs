@@ -8,23 +8,7 @@ use switchboard_core::{
 };
 
 use super::{id, pages, profile, sealed, tenant};
-use crate::Model;
-
-/// Numbers that follow from a seed (xorshift).
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[usize::try_from(self.below(choices.len() as u64)).unwrap()]
-    }
-}
+use crate::{Model, random::Random};
 
 const TENANTS: [&str; 2] = ["a", "ab"];
 

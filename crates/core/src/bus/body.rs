@@ -44,7 +44,7 @@ struct Parts {
 }
 
 /// What a publisher says, before it is put into one piece.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Content<'a> {
     /// Where it goes.
     pub topic: &'a str,
@@ -194,6 +194,11 @@ impl Body {
     /// Where an answer is waited for; empty: nowhere.
     pub fn reply_to(&self) -> &str {
         self.text(self.parts.before_reply_to(), self.parts.reply_to.into())
+    }
+
+    /// Whether a queue gave it up.
+    pub fn is_dead_letter(&self) -> bool {
+        self.parts.origin != 0
     }
 
     /// Where it was before a queue gave it up, if one did.

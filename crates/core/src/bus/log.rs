@@ -38,9 +38,14 @@ pub struct Page {
     /// Events, in the order of their sequences.
     pub events: Vec<Event>,
     /// The place behind these: every event that is wanted, is kept, and is not behind it, was read.
+    /// Nothing more is there where it is `newest`; else who reads on from it comes further, also
+    /// where a store looked at many events and stopped before one was wanted.
     pub position: u64,
     /// The sequence of the tenant's newest event, wanted or not; 0 where there is none.
     pub newest: u64,
+    /// How often events of the tenant have expired: who reads on from the position says so, with
+    /// [`Since::Known`].
+    pub expired: u64,
 }
 
 /// What became of a queue that was to be made.
@@ -61,18 +66,23 @@ pub struct Created {
 ///   queues and presence. Of two publishes of one caller the earlier has the lower one. Times never
 ///   go back from one sequence to the next.
 /// - Of publishes of a tenant with the same key, in one batch or over all time, exactly one is
-///   `new`, for as long as its event is kept; all answer the same sequence. With other contents it
-///   is [`Code::Conflict`].
+///   `new`, for as long as its event is kept; all answer the same sequence. With anything else in
+///   its body it is [`Code::Conflict`].
 /// - A page has every event that is wanted and not behind its position once, in order. Pages that
 ///   are read on from each other's positions have all, whatever happens between.
-/// - What has expired is not read. A place behind which an event has expired that the reader may
-///   have wanted is [`Code::CursorExpired`]; there is never a gap that is not told.
+/// - What has expired is not read. A sequence behind which an event has expired that the reader may
+///   have wanted, since one of his filters overlaps that of the rule by which it did, is
+///   [`Code::CursorExpired`]; there is never a gap that is not told. From the start, and from a
+///   time on, one reads what is kept and is told of none.
 /// - A queue has each event that it takes and that came behind its beginning. First deliveries are
 ///   in order. An event that was acknowledged is not delivered again; one that was not is, until it
 ///   was often enough, and then is on the dead-letter topic, once. Of one event there is one
-///   delivery at a time: settling an earlier one changes nothing.
+///   delivery at a time: settling an earlier one changes nothing. What has expired is not delivered
+///   and not given up; who has it may still acknowledge it.
 /// - A client is announced as online when it comes to its first gateway, and as offline when it has
-///   left the last: in order, and never for a session that is older than the one announced last.
+///   left the last: in order. It leaves a gateway with the newest session that is noted there, or a
+///   newer one, and all of them with the newest of its stay: an end that is told late never hides a
+///   newer beginning.
 /// - Once listened to, everything is signalled after it is durable, in the order of the log;
 ///   signals may be lost, events not.
 ///
@@ -90,12 +100,12 @@ pub trait Log: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`Code::CursorExpired`] when some of what is asked for was and is not kept any more;
-    /// [`Code::InvalidCursor`] for a sequence that has not come yet; [`Code::Unavailable`] when the
-    /// store can't be read.
+    /// [`Code::CursorExpired`] when some of what is asked for was and is not kept any more: its
+    /// detail names the oldest sequence that is left, or is to come; [`Code::InvalidCursor`] for a
+    /// sequence that has not come yet; [`Code::Unavailable`] when the store can't be read.
     fn read(&self, read: Read) -> Answer<Page>;
 
-    /// Makes a queue that begins at a place, or finds it as it is.
+    /// Makes a queue that begins at a place, or finds it as it is, wherever it began.
     ///
     /// # Errors
     ///
@@ -129,7 +139,8 @@ pub trait Log: fmt::Debug + Send + Sync {
     /// [`Code::Unavailable`] when the store can't be read.
     fn queues(&self, tenant: Tenant) -> Answer<Vec<QueueState>>;
 
-    /// Takes deliveries of a queue: those that are given back and whose time has come, then others.
+    /// Takes deliveries of a queue: those that are given back and whose time has come, by that
+    /// time and then by sequence; then others. First it looks after what is due, as a sweep does.
     ///
     /// # Errors
     ///
@@ -137,7 +148,8 @@ pub trait Log: fmt::Debug + Send + Sync {
     /// write.
     fn pull(&self, pull: Pull) -> Answer<Pulled>;
 
-    /// Settles deliveries, in order, each by itself.
+    /// Settles deliveries, in order, each by itself. One whose time is up is late, also if nobody
+    /// has looked after it yet.
     ///
     /// # Errors
     ///
@@ -145,8 +157,10 @@ pub trait Log: fmt::Debug + Send + Sync {
     /// write.
     fn settle(&self, settlement: Settlement) -> Answer<Vec<Settled>>;
 
-    /// Looks after what is due at a time: deliveries that nobody settled come back to their queues,
-    /// or are given up. To be called every second or so.
+    /// Looks after what is due at a time: deliveries that nobody settled come back to their queues
+    /// when their time was up, or are given up: of a tenant's, in the order of those times, then of
+    /// queues, then of sequences. Queues are told to be ready that have something to deliver again.
+    /// To be called every second or so.
     ///
     /// # Errors
     ///
@@ -160,15 +174,17 @@ pub trait Log: fmt::Debug + Send + Sync {
     /// [`Code::Unavailable`] when the store can't write.
     fn attend(&self, attendances: Vec<Attendance>) -> Answer<()>;
 
-    /// Announces that those have left who were at gateways that are no more: at all but these. Says
-    /// how many clients were noted there.
+    /// Announces that those have left who were at gateways that are no more: at all but these. A
+    /// tenant's are announced in the order of their ids. Says how many were noted: a client counts
+    /// at each such gateway.
     ///
     /// # Errors
     ///
     /// [`Code::Unavailable`] when the store can't write.
     fn abandon(&self, but: Vec<GatewayId>, now: Millis) -> Answer<u64>;
 
-    /// Lets go of what the rules do not keep at a time, and says how many events.
+    /// Lets go of what the rules do not keep at a time, and of nothing else, and says how many
+    /// events that is. Bytes are those of whole bodies.
     ///
     /// # Errors
     ///

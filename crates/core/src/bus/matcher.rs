@@ -15,10 +15,14 @@ use std::{
 
 use hashbrown::HashTable;
 
-use super::{EventType, FilterWord, TopicFilter};
+use super::{EventType, FilterWord, Interest, TopicFilter};
 
 /// A subscription, by the number that its owner gives it.
 pub type Subscription = u32;
+
+/// A subscription's place in a matcher: what it is removed by.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Handle(u32);
 
 /// Stands for nothing: no node, word or link has this number.
 const NONE: u32 = u32::MAX;
@@ -30,7 +34,7 @@ const ROOT: u32 = 0;
 const TYPE_HERE: char = '=';
 const TYPE_BEHIND: char = '>';
 
-/// Subscriptions by their filters.
+/// Subscriptions by what they want.
 #[derive(Debug)]
 pub struct Matcher {
     words: Words,
@@ -39,7 +43,7 @@ pub struct Matcher {
     nodes: Slab<Node>,
     links: Slab<Link>,
     subscriptions: usize,
-    /// How many of them want one type alone: while none does, none is looked for.
+    /// How many links are to one type alone: while none is, no type is looked for.
     typed: usize,
 }
 
@@ -58,11 +62,16 @@ struct Node {
     children: u32,
 }
 
-/// A subscription in a list.
+/// A subscription in the list of one of its filters.
 #[derive(Clone, Copy, Debug, Default)]
 struct Link {
     subscription: Subscription,
     next: u32,
+    previous: u32,
+    /// The node that it is at: twice its number, and one more if it is behind it.
+    at: u32,
+    /// The link of its next filter.
+    sibling: u32,
 }
 
 impl Default for Matcher {
@@ -91,14 +100,28 @@ impl Matcher {
         self.subscriptions == 0
     }
 
-    /// Adds a subscription to events of one type, or of any. The same one may have several filters
-    /// and types, and is then found once for each that matches.
-    pub fn insert(
+    /// Adds a subscription. It is found once for each of its filters that matches.
+    pub fn insert(&mut self, interest: &Interest, subscription: Subscription) -> Handle {
+        let mut first = NONE;
+        for filter in interest.filters() {
+            if interest.types().is_empty() {
+                first = self.link(filter, None, subscription, first);
+            }
+            for kind in interest.types() {
+                first = self.link(filter, Some(kind), subscription, first);
+            }
+        }
+        self.subscriptions += 1;
+        Handle(first)
+    }
+
+    fn link(
         &mut self,
         filter: &TopicFilter,
         kind: Option<&EventType>,
         subscription: Subscription,
-    ) {
+        sibling: u32,
+    ) -> u32 {
         let mut node = ROOT;
         let mut rest = false;
         for word in filter.words() {
@@ -113,44 +136,51 @@ impl Matcher {
             rest = false;
             self.typed += 1;
         }
-        let link = Link { subscription, next: NONE };
-        let link = self.links.insert(link);
-        let node = &mut self.nodes[node];
-        let list = if rest { &mut node.rest } else { &mut node.here };
-        self.links[link].next = std::mem::replace(list, link);
-        self.subscriptions += 1;
+        let at = node << 1 | u32::from(rest);
+        let next = *self.list(at);
+        let link = self.links.insert(Link { subscription, next, previous: NONE, at, sibling });
+        if next != NONE {
+            self.links[next].previous = link;
+        }
+        *self.list(at) = link;
+        link
     }
 
-    /// Removes a subscription with a filter and type, and says whether it was there.
-    pub fn remove(
-        &mut self,
-        filter: &TopicFilter,
-        kind: Option<&EventType>,
-        subscription: Subscription,
-    ) -> bool {
-        let Some((node, rest)) = self.find(filter, kind) else { return false };
-        let mut before = NONE;
-        let mut at = if rest { self.nodes[node].rest } else { self.nodes[node].here };
-        while at != NONE && self.links[at].subscription != subscription {
-            before = at;
-            at = self.links[at].next;
+    /// The beginning of the list at a node, or behind it.
+    fn list(&mut self, at: u32) -> &mut u32 {
+        let node = &mut self.nodes[at >> 1];
+        if at & 1 == 1 { &mut node.rest } else { &mut node.here }
+    }
+
+    /// Removes a subscription.
+    #[expect(clippy::needless_pass_by_value, reason = "it is good for one removal")]
+    pub fn remove(&mut self, handle: Handle) {
+        let Handle(mut at) = handle;
+        while at != NONE {
+            let sibling = self.links[at].sibling;
+            self.unlink(at);
+            at = sibling;
         }
-        if at == NONE {
-            return false;
-        }
-        let next = self.links[at].next;
-        if before != NONE {
-            self.links[before].next = next;
-        } else if rest {
-            self.nodes[node].rest = next;
-        } else {
-            self.nodes[node].here = next;
-        }
-        self.links.remove(at);
         self.subscriptions -= 1;
-        self.typed -= usize::from(kind.is_some());
+    }
+
+    fn unlink(&mut self, link: u32) {
+        let Link { next, previous, at, .. } = self.links[link];
+        if next != NONE {
+            self.links[next].previous = previous;
+        }
+        if previous == NONE {
+            *self.list(at) = next;
+        } else {
+            self.links[previous].next = next;
+        }
+        self.links.remove(link);
+        let node = at >> 1;
+        let word = self.nodes[node].word;
+        let typed =
+            word != NONE && self.words.known[word].text.starts_with([TYPE_HERE, TYPE_BEHIND]);
+        self.typed -= usize::from(typed);
         self.tidy(node);
-        true
     }
 
     /// Tells every subscription that wants the events of a topic and type, as these are written.
@@ -188,7 +218,7 @@ impl Matcher {
 
     fn tell(&self, mut link: u32, found: &mut impl FnMut(Subscription)) {
         while link != NONE {
-            let Link { subscription, next } = self.links[link];
+            let Link { subscription, next, .. } = self.links[link];
             found(subscription);
             link = next;
         }
@@ -213,21 +243,6 @@ impl Matcher {
             self.nodes[node].children += 1;
         }
         self.nodes[node].any
-    }
-
-    /// Where a filter ends, with its type if it has one, and whether with `>`.
-    fn find(&self, filter: &TopicFilter, kind: Option<&EventType>) -> Option<(u32, bool)> {
-        let (mut node, mut rest) = (ROOT, false);
-        for word in filter.words() {
-            match word {
-                FilterWord::Is(word) => node = *self.edges.get(&(node, self.words.get(word)?))?,
-                FilterWord::Any => node = Some(self.nodes[node].any).filter(|&it| it != NONE)?,
-                FilterWord::Rest => rest = true,
-            }
-        }
-        let Some(kind) = kind else { return Some((node, rest)) };
-        let kind = self.words.get(&type_word(kind.as_str(), rest))?;
-        Some((*self.edges.get(&(node, kind))?, false))
     }
 
     /// Removes a node that nothing needs any more, and those that led to it alone.
@@ -364,8 +379,8 @@ mod tests {
 
     use super::*;
 
-    fn filter(text: &str) -> TopicFilter {
-        TopicFilter::new(text).unwrap()
+    fn interest(filters: &[&str], types: &[&str]) -> Interest {
+        Interest::new(filters.iter().copied(), types.iter().copied()).unwrap()
     }
 
     fn found(matcher: &Matcher, topic: &str, kind: &str) -> Vec<Subscription> {
@@ -379,88 +394,95 @@ mod tests {
     fn who_wants_a_topic_is_found() {
         let mut matcher = Matcher::default();
         let filters = ["a.b", "a.*", "a.>", ">", "*.b", "a", "b.>", "a.b.c", "a.b"];
-        for (filter_text, subscription) in filters.iter().zip(0..) {
-            matcher.insert(&filter(filter_text), None, subscription);
-        }
+        let insert =
+            |(filter, number): (&&str, u32)| matcher.insert(&interest(&[*filter], &[]), number);
+        let mut handles: Vec<_> = filters.iter().zip(0..).map(insert).collect();
         assert_eq!(found(&matcher, "a.b", "x"), [0, 1, 2, 3, 4, 8]);
         assert_eq!(found(&matcher, "a", "x"), [3, 5]);
         assert_eq!(found(&matcher, "a.b.c", "x"), [2, 3, 7]);
         assert_eq!(found(&matcher, "nobody", "x"), [3]);
-        assert!(matcher.remove(&filter("a.b"), None, 8));
-        assert!(!matcher.remove(&filter("a.b"), None, 8), "gone already");
-        assert!(!matcher.remove(&filter("a.b"), None, 3), "of another filter");
+        matcher.remove(handles.remove(8));
         assert_eq!(found(&matcher, "a.b", "x"), [0, 1, 2, 3, 4]);
+        matcher.remove(handles.remove(0));
+        assert_eq!(found(&matcher, "a.b", "x"), [1, 2, 3, 4]);
+        assert_eq!(found(&matcher, "a.b.c", "x"), [2, 3, 7]);
     }
 
     #[test]
     fn who_wants_a_type_is_found() {
         let mut matcher = Matcher::default();
-        let [x, y] = ["x", "y"].map(|kind| EventType::new(kind).unwrap());
-        for (filter_text, kind, subscription) in
-            [("a.b", Some(&x), 0), ("a.>", Some(&y), 1), (">", Some(&x), 2), ("a.*", None, 3)]
-        {
-            matcher.insert(&filter(filter_text), kind, subscription);
-        }
+        let mut insert =
+            |filter, types: &[&str], number| matcher.insert(&interest(&[filter], types), number);
+        let first = insert("a.b", &["x"], 0);
+        insert("a.>", &["y", "z"], 1);
+        insert(">", &["x"], 2);
+        insert("a.*", &[], 3);
         assert_eq!(found(&matcher, "a.b", "x"), [0, 2, 3]);
         assert_eq!(found(&matcher, "a.b", "y"), [1, 3]);
-        assert_eq!(found(&matcher, "a.b", "z"), [3]);
-        assert_eq!(found(&matcher, "a.b.c", "y"), [1]);
-        assert!(!matcher.remove(&filter("a.b"), None, 0), "of one type");
-        assert!(matcher.remove(&filter("a.b"), Some(&x), 0));
+        assert_eq!(found(&matcher, "a.b", "w"), [3]);
+        assert_eq!(found(&matcher, "a.b.c", "z"), [1]);
+        matcher.remove(first);
         assert_eq!(found(&matcher, "a.b", "x"), [2, 3]);
     }
 
     #[test]
     fn nothing_is_left_of_what_was_removed() {
         let mut matcher = Matcher::default();
-        let kind = EventType::new("x").unwrap();
         for round in 0..3 {
-            for number in 0..100 {
-                matcher.insert(&filter(&format!("a.{number}.*.>")), Some(&kind), number);
-            }
+            let insert = |number| {
+                let (one, other) = (format!("a.{number}.*.>"), format!("b.{number}"));
+                matcher.insert(&interest(&[&one, &other], &["x"]), number)
+            };
+            let handles: Vec<_> = (0..100).map(insert).collect();
             assert_eq!(matcher.len(), 100);
-            for number in 0..100 {
-                let filter = filter(&format!("a.{number}.*.>"));
-                assert!(matcher.remove(&filter, Some(&kind), number));
-            }
+            assert_eq!(found(&matcher, "a.7.b.c", "x"), [7]);
+            handles.into_iter().for_each(|handle| matcher.remove(handle));
             assert!(matcher.is_empty() && matcher.edges.is_empty(), "round {round}");
             assert!(matcher.words.numbers.is_empty(), "round {round}");
+            assert_eq!(matcher.typed, 0, "round {round}");
             // Places are used again.
-            assert_eq!(matcher.nodes.places.len(), 1 + 1 + 3 * 100);
+            assert_eq!(matcher.nodes.places.len(), 1 + 2 + 5 * 100);
         }
     }
 
     proptest! {
         #[test]
         fn the_same_are_found_as_by_asking_each(
-            wanted in prop::collection::vec(("([ab*]\\.){0,3}[ab*>]", 0..3_usize), 0..30),
+            wanted in prop::collection::vec(
+                (prop::collection::vec("([ab*]\\.){0,3}[ab*>]", 1..3), 0..4_usize),
+                0..30,
+            ),
             removed in prop::collection::vec(any::<bool>(), 30),
             topics in prop::collection::vec("([ab]\\.){0,3}[abc]", 1..10),
         ) {
+            const TYPES: [&[&str]; 4] = [&[], &["x"], &["y"], &["x", "y"]];
             let mut matcher = Matcher::default();
-            let kinds = ["x", "y"].map(|kind| EventType::new(kind).unwrap());
-            let each = |(text, kind): &(String, usize)| (filter(text), kinds.get(*kind));
-            let all: Vec<_> = wanted.iter().map(each).zip(0..).collect();
-            for ((filter, kind), number) in &all {
-                matcher.insert(filter, *kind, *number);
-            }
+            let all = wanted.iter().map(|(filters, types)| {
+                Interest::new(filters.iter().map(String::as_str), TYPES[*types].iter().copied())
+            });
+            let all: Vec<_> = all.map(Result::unwrap).collect();
+            let insert = |(interest, number): (&Interest, u32)| matcher.insert(interest, number);
+            let handles: Vec<_> = all.iter().zip(0..).map(insert).collect();
             let mut left = Vec::new();
-            for (((filter, kind), number), gone) in all.into_iter().zip(removed) {
+            for (((interest, handle), gone), number) in
+                all.iter().zip(handles).zip(removed).zip(0..)
+            {
                 if gone {
-                    prop_assert!(matcher.remove(&filter, kind, number));
+                    matcher.remove(handle);
                 } else {
-                    left.push((filter, kind, number));
+                    left.push((interest, number));
                 }
             }
             prop_assert_eq!(matcher.len(), left.len());
-            for (topic, type_of_it) in topics.iter().flat_map(|topic| [(topic, "x"), (topic, "z")]) {
+            for (topic, kind) in topics.iter().flat_map(|topic| [(topic, "x"), (topic, "z")]) {
                 let expected: Vec<_> = left
                     .iter()
-                    .filter(|(_, kind, _)| kind.is_none_or(|kind| kind.as_str() == type_of_it))
-                    .filter(|(filter, ..)| filter.matches(topic))
-                    .map(|(.., number)| *number)
+                    .filter(|(interest, _)| interest.wants(topic, kind))
+                    .map(|(_, number)| *number)
                     .collect();
-                prop_assert_eq!(found(&matcher, topic, type_of_it), expected);
+                let mut found = found(&matcher, topic, kind);
+                found.dedup();
+                prop_assert_eq!(found, expected);
             }
         }
     }

@@ -295,6 +295,17 @@ pub enum Settled {
     Unknown,
 }
 
+impl Settled {
+    /// Why a delivery was not settled; none if it was.
+    pub fn refusal(self) -> Option<Code> {
+        match self {
+            Self::Done => None,
+            Self::Late => Some(Code::Conflict),
+            Self::Unknown => Some(Code::NotFound),
+        }
+    }
+}
+
 /// Where an event was that a queue gave up, and why it did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {

@@ -117,6 +117,24 @@ impl TopicFilter {
         }
         words.next().is_none()
     }
+
+    /// Whether there are topics, however long, that both match.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let mut others = other.words();
+        for ours in self.words() {
+            let theirs = others.next();
+            match (ours, theirs) {
+                // What follows in a filter stands for at least one word.
+                (FilterWord::Rest, Some(_)) | (_, Some(FilterWord::Rest)) => return true,
+                (FilterWord::Is(ours), Some(FilterWord::Is(theirs))) if ours != theirs => {
+                    return false;
+                }
+                (_, Some(_)) => {}
+                (_, None) => return false,
+            }
+        }
+        others.next().is_none()
+    }
 }
 
 /// Checks a topic where it stands.
@@ -173,6 +191,8 @@ impl fmt::Debug for TopicFilter {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -218,6 +238,55 @@ mod tests {
     fn what_is_switchboards_own() {
         for (topic, reserved) in [("sys", true), ("sys.presence.online", true), ("system", false)] {
             assert_eq!(Topic::new(topic).unwrap().is_reserved(), reserved, "{topic}");
+        }
+    }
+
+    #[test]
+    fn filters_that_overlap() {
+        let filter = |text| TopicFilter::new(text).unwrap();
+        for (one, other, expected) in [
+            ("a.b", "a.b", true),
+            ("a.b", "a.c", false),
+            ("a.b", "a", false),
+            ("a.*", "*.b", true),
+            ("a.*", "a", false),
+            ("a.*", "*", false),
+            ("a.>", "a", false),
+            ("a.>", "a.b.c", true),
+            ("a.>", "*.b.c", true),
+            ("a.>", "b.>", false),
+            ("*.>", ">", true),
+            ("*.>", "a", false),
+            ("a.*.c", "a.>", true),
+            ("a.*.c", "a.b.*.d", false),
+        ] {
+            assert_eq!(filter(one).overlaps(&filter(other)), expected, "{one} {other}");
+            assert_eq!(filter(other).overlaps(&filter(one)), expected, "{other} {one}");
+        }
+    }
+
+    /// All topics of up to four words, each of which is one of three: the third is in no filter.
+    fn small_topics() -> Vec<String> {
+        let words = ["a", "b", "c"];
+        let mut topics: Vec<String> = words.map(str::to_owned).into();
+        let mut longest = topics.clone();
+        for _ in 0..3 {
+            let longer = |topic: &String| words.map(|word| format!("{topic}.{word}"));
+            longest = longest.iter().flat_map(longer).collect();
+            topics.extend_from_slice(&longest);
+        }
+        topics
+    }
+
+    proptest! {
+        #[test]
+        fn filters_overlap_where_some_topic_matches_both(
+            one in "([ab*]\\.){0,3}[ab*>]",
+            other in "([ab*]\\.){0,3}[ab*>]",
+        ) {
+            let [one, other] = [one, other].map(|text| TopicFilter::new(&text).unwrap());
+            let both = |topic: &String| one.matches(topic) && other.matches(topic);
+            prop_assert_eq!(one.overlaps(&other), small_topics().iter().any(both));
         }
     }
 }

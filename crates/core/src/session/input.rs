@@ -1,6 +1,6 @@
 //! What can happen to a session.
 
-use crate::{Error, presence::Status};
+use crate::{Error, bus::Content, presence::Status};
 
 /// What can happen to a session.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub enum Input<'a> {
 }
 
 /// A frame of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request<'a> {
     /// To be answered with the same.
     Echo {
@@ -80,6 +80,13 @@ pub enum Request<'a> {
         /// What.
         request: ChatRequest<'a>,
     },
+    /// Something about the bus.
+    Bus {
+        /// The client's number of the request.
+        request_id: u64,
+        /// What.
+        request: BusRequest<'a>,
+    },
     /// A frame that this version does not know.
     Unknown {
         /// Its field number.
@@ -122,4 +129,75 @@ pub enum ChatRequest<'a> {
         /// Whether it writes.
         typing: bool,
     },
+}
+
+/// What a client asks of the bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BusRequest<'a> {
+    /// Publishes an event.
+    Publish {
+        /// What it says; its key is in `key`.
+        content: Content<'a>,
+        /// By which a repeated publish is known; may be empty.
+        key: &'a str,
+        /// Whether it is for those alone who are there right now.
+        ephemeral: bool,
+    },
+    /// Has events given from now on.
+    Subscribe {
+        /// The client's number for it.
+        subscription: u32,
+        /// Filters.
+        topics: Vec<&'a str>,
+        /// Types; none: any.
+        types: Vec<&'a str>,
+        /// From where on; empty: from now.
+        after: &'a str,
+    },
+    /// Has no more events given.
+    Unsubscribe {
+        /// The client's number for it.
+        subscription: u32,
+    },
+    /// Has deliveries of a queue given from now on.
+    Consume {
+        /// The client's number for it.
+        consumer: u32,
+        /// Which queue.
+        queue: &'a str,
+        /// How many may be unsettled at once; 0: as many as is usual.
+        prefetch: u32,
+    },
+    /// Has no more deliveries given.
+    Cancel {
+        /// The client's number for it.
+        consumer: u32,
+    },
+    /// Says what becomes of deliveries.
+    Settle {
+        /// The client's number for whom they were given to.
+        consumer: u32,
+        /// What is said.
+        settle: Settle<'a>,
+    },
+}
+
+/// What a consumer says of its deliveries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settle<'a> {
+    /// Those that are done with.
+    pub ack: Vec<&'a str>,
+    /// Those that are given back.
+    pub nack: Vec<&'a str>,
+    /// When those are delivered again, in milliseconds from now.
+    pub delay_ms: u32,
+    /// Why they are given back; may be empty.
+    pub reason: &'a str,
+}
+
+impl BusRequest<'_> {
+    /// Whether it is answered, and not refused alone.
+    pub fn is_answered(&self, request_id: u64) -> bool {
+        request_id != 0 || !matches!(self, Self::Publish { ephemeral: true, .. })
+    }
 }

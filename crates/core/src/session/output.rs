@@ -1,8 +1,9 @@
 //! What a session wants done.
 
-use super::ChatRequest;
+use super::{BusRequest, ChatRequest};
 use crate::{
     Error, Millis,
+    bus::{Cursor, Delivery, Event, Published, QueueId, Settled},
     chat::{Entry, Marks, PhoneNumber, Sent, Written},
     ingest::{Key, Receipt},
 };
@@ -38,6 +39,14 @@ pub enum Output<'a> {
         request_id: u64,
         /// What.
         request: ChatRequest<'a>,
+    },
+    /// Do what is asked of the bus, send the answer, and, for what is answered
+    /// ([`BusRequest::is_answered`]), say so with [`super::Input::Answered`].
+    Bus {
+        /// The client's number of the request.
+        request_id: u64,
+        /// What.
+        request: BusRequest<'a>,
     },
     /// Report [`super::Session::sighting`] to the status service.
     Report,
@@ -126,6 +135,68 @@ pub enum Reply<'a> {
         peer: PhoneNumber,
         /// Whether he writes.
         typing: bool,
+    },
+    /// An event was published.
+    Published {
+        /// The client's number of the request.
+        request_id: u64,
+        /// What became of it; an ephemeral event has the sequence 0.
+        published: Published,
+    },
+    /// A subscription has begun.
+    Subscribed {
+        /// The client's number of the request.
+        request_id: u64,
+        /// The client's number for it.
+        subscription: u32,
+        /// From where on.
+        cursor: Cursor,
+    },
+    /// A subscription has ended.
+    Unsubscribed {
+        /// The client's number of the request.
+        request_id: u64,
+        /// The client's number for it.
+        subscription: u32,
+    },
+    /// An event of a subscription.
+    Event {
+        /// The client's number for it.
+        subscription: u32,
+        /// The event.
+        event: &'a Event,
+    },
+    /// A queue is consumed.
+    Consuming {
+        /// The client's number of the request.
+        request_id: u64,
+        /// The client's number for it.
+        consumer: u32,
+    },
+    /// A queue is not consumed any more.
+    Cancelled {
+        /// The client's number of the request.
+        request_id: u64,
+        /// The client's number for it.
+        consumer: u32,
+    },
+    /// A delivery for a consumer.
+    Delivery {
+        /// The client's number for it.
+        consumer: u32,
+        /// Of which queue.
+        queue: &'a QueueId,
+        /// The delivery.
+        delivery: &'a Delivery,
+    },
+    /// Deliveries were settled, or not.
+    Settled {
+        /// The client's number of the request.
+        request_id: u64,
+        /// How many were.
+        done: u32,
+        /// Those that were not, and why.
+        refused: &'a [(String, Settled)],
     },
     /// Connect again, elsewhere.
     Drain {

@@ -1,6 +1,7 @@
 //! Scripts of (time, input), and all that comes out.
 
 use super::*;
+use crate::bus::Content;
 
 const RULES: Rules = Rules { hello_ms: 10_000, idle_ms: 60_000, in_flight_max: 2 };
 
@@ -41,6 +42,8 @@ fn told(output: &Output<'_>) -> String {
             ChatRequest::Follow { after } => format!("follow {request_id} {after}"),
             ChatRequest::Typing { peer, .. } => format!("type {peer}"),
         },
+        Output::Bus { request_id, .. } => format!("bus {request_id}"),
+        Output::Send(reply) => format!("{reply:?}"),
         Output::Record { request_id, key } => format!("record {request_id} {key}"),
         Output::Report => "report".to_owned(),
         Output::Close(reason) => format!("close {}", reason.as_str()),
@@ -72,6 +75,39 @@ const JOINED: &str = "0 admit a x\n0 welcome 7\n0 report\n0 ping 1\n";
 #[track_caller]
 fn check_joined(script: Vec<(i64, Input<'static>)>, expected: &str) {
     check(false, joined(script), &format!("{JOINED}{expected}"));
+}
+
+#[test]
+fn what_is_for_those_who_are_there_alone_is_not_counted() {
+    let publish = |request_id, ephemeral| {
+        let (topic, kind, content_type, reply_to) = ("a", "x", "", "");
+        let content = Content { topic, kind, content_type, data: b"", key: None, reply_to };
+        let request = BusRequest::Publish { content, key: "", ephemeral };
+        said(Request::Bus { request_id, request })
+    };
+    let script = vec![
+        (0, publish(7, false)),
+        (0, said(HELLO)),
+        (0, Input::Admitted { session_id: 1 }),
+        (1, publish(1, false)),
+        (1, publish(2, true)),
+        (1, publish(3, false)),
+        (1, publish(0, true)),
+        (1, Input::Answered),
+        (1, publish(4, false)),
+    ];
+    let expected = "
+        0 error 7 unauthorized
+        0 admit a x
+        0 welcome 1
+        0 report
+        0 ping 1
+        1 bus 1
+        1 bus 2
+        1 error 3 too_many_requests
+        1 bus 0
+        1 bus 4";
+    check(false, script, expected);
 }
 
 #[test]

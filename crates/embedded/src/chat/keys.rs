@@ -1,5 +1,9 @@
 //! Users and chats as the store names them.
 
+use std::hash::Hasher;
+
+use switchboard_core::chat::ClientMessageId;
+
 /// A user: the number of his tenant, and the digits of his phone number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct UserKey {
@@ -43,6 +47,13 @@ impl ChatKey {
 }
 
 impl UserKey {
+    /// What a message of this user that he calls so is known by.
+    pub(super) fn name(self, id: &ClientMessageId, to: &mut impl Hasher) {
+        to.write_u32(self.tenant);
+        to.write_u64(self.phone);
+        to.write(id.as_str().as_bytes());
+    }
+
     /// As a key of a table, in the order of the type.
     pub(super) fn to_bytes(self) -> [u8; 12] {
         let mut bytes = [0; 12];

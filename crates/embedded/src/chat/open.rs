@@ -10,7 +10,6 @@ use switchboard_core::store::Observer;
 use super::{
     FOLDER, Front, Keeper, Writer,
     heads::Heads,
-    names::Names,
     reader::{Shared, State},
     recent::Recent,
     replay::Replay,
@@ -24,7 +23,7 @@ use crate::{
     health::Health,
     log::{self, Archive, Layout, Log, Position, Spare},
     queue::Queue,
-    slots::{self, Runs},
+    slots::{self, Names, Runs},
     tenants::Tenants,
 };
 

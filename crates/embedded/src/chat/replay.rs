@@ -11,12 +11,16 @@ use super::{
     entry::{self, Entry, MessageEntry, ReceiptEntry, UserEntry},
     heads::Heads,
     keys::{ChatKey, UserKey},
-    names::Names,
     reader::{Shared, damaged},
     recent::{Card, Change, Receipt},
     writer::Fresh,
 };
-use crate::{Error, log::Location, slots::Pair, tenants::Tenants};
+use crate::{
+    Error,
+    log::Location,
+    slots::{Names, Pair},
+    tenants::Tenants,
+};
 
 /// What the writer will go on with.
 #[derive(Debug)]
@@ -64,14 +68,8 @@ impl Replay {
         self.follow(chat.user(side), sequences[0], place)?;
         self.follow(chat.user(1 - side), sequences[1], place)?;
         let named = ClientMessageId::new(client_message_id).map_err(|_| damaged(place))?;
-        let hash = self.names.hash(chat.user(side), &named);
-        let mut slot = hash.slot(0);
-        for probe in 1.. {
-            if self.names.find(slot)?.is_none() {
-                break;
-            }
-            slot = hash.slot(probe);
-        }
+        let hash = self.names.hash(|to| chat.user(side).name(&named, to));
+        let slot = self.names.free(hash)?;
         self.names.insert(slot, place);
         self.fresh.pairs.push(Pair { slot, id: place });
         self.fresh.sent += 1;

@@ -18,7 +18,6 @@ pub(super) use self::group::Group;
 use super::{
     heads::Heads,
     keeper::Flush,
-    names::Names,
     reader::Shared,
     work::{Task, Work},
 };
@@ -27,7 +26,7 @@ use crate::{
     health::{Gate, Health},
     log::Log,
     serve::{Writes, failed},
-    slots::Pair,
+    slots::{Names, Pair},
     tenants::Tenants,
 };
 

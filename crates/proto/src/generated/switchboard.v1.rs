@@ -514,9 +514,11 @@ pub mod bus_service_client {
     /// writable. A type is 1 to 128 of `A-Z`, `a-z`, `0-9`, `.`, `_` and `-`. Times are milliseconds since
     /// the Unix epoch.
     ///
-    /// Where `after` says from where on events are read, it is one of: empty or `now`; `start`, which is
-    /// the oldest event that is kept; a cursor; the sequence of an event, behind which it begins; or a time
-    /// as `@1763719200000`. A cursor is opaque. One behind which events have expired is `cursor_expired`.
+    /// Where `after` says from where on events are read, it is one of: `now`; `start`, which is the oldest
+    /// event that is kept; a cursor; the sequence of an event, behind which it begins; a time as
+    /// `@1763719200000`; or a cursor and a sequence behind it, with `/` between them, for whoever began at
+    /// the cursor and has got all events up to the sequence. A cursor is opaque. A place behind which
+    /// events have expired that were not known to be gone is `cursor_expired`.
     #[derive(Debug, Clone)]
     pub struct BusServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -968,9 +970,11 @@ pub mod bus_service_server {
     /// writable. A type is 1 to 128 of `A-Z`, `a-z`, `0-9`, `.`, `_` and `-`. Times are milliseconds since
     /// the Unix epoch.
     ///
-    /// Where `after` says from where on events are read, it is one of: empty or `now`; `start`, which is
-    /// the oldest event that is kept; a cursor; the sequence of an event, behind which it begins; or a time
-    /// as `@1763719200000`. A cursor is opaque. One behind which events have expired is `cursor_expired`.
+    /// Where `after` says from where on events are read, it is one of: `now`; `start`, which is the oldest
+    /// event that is kept; a cursor; the sequence of an event, behind which it begins; a time as
+    /// `@1763719200000`; or a cursor and a sequence behind it, with `/` between them, for whoever began at
+    /// the cursor and has got all events up to the sequence. A cursor is opaque. A place behind which
+    /// events have expired that were not known to be gone is `cursor_expired`.
     #[derive(Debug)]
     pub struct BusServiceServer<T> {
         inner: Arc<T>,

@@ -9,6 +9,10 @@ pub(super) struct Entrances {
     pub(super) ingest: Entrance,
     pub(super) send: Entrance,
     pub(super) acknowledge: Entrance,
+    pub(super) publish: Entrance,
+    pub(super) subscribe: Entrance,
+    pub(super) consume: Entrance,
+    pub(super) settle: Entrance,
 }
 
 impl Entrances {
@@ -19,6 +23,10 @@ impl Entrances {
             ingest: entrance("ingest", "session"),
             send: entrance("chat", "session_send"),
             acknowledge: entrance("chat", "session_acknowledge"),
+            publish: entrance("bus", "session_publish"),
+            subscribe: entrance("bus", "session_subscribe"),
+            consume: entrance("bus", "session_consume"),
+            settle: entrance("bus", "session_settle"),
         }
     }
 }

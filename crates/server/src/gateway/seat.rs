@@ -1,22 +1,32 @@
 //! One session, between its carrier and what the node does for it.
 
+mod batches;
+mod bus;
 mod chats;
-mod requests;
 
 use std::{sync::Arc, task::Context};
 
 use switchboard_core::{
     Code, Error, Millis, Result,
-    session::{ChatRequest, Input, Output, Reason, Reply, Request, Session},
+    ingest::{Entry, Receipt},
+    session::{BusRequest, ChatRequest, Input, Output, Reason, Reply, Request, Session},
 };
 
-use self::{chats::Chats, requests::Requests};
+use self::{
+    batches::Batches,
+    bus::{Bus, Delivered},
+    chats::Chats,
+};
 use super::{
     Gateway,
     registry::Place,
     wheel::{Bell, DRAIN, TICK},
 };
-use crate::{caller::Caller, wire};
+use crate::{
+    bus::{Run, too_slow},
+    caller::Caller,
+    wire,
+};
 use switchboard_proto::frame::Frame;
 
 /// What carries a session.
@@ -45,9 +55,19 @@ impl Transport {
 pub(crate) trait Outgoing {
     fn push(&mut self, reply: &Reply<'_>);
 
+    /// Takes the frames of events for a subscription with this number.
+    fn push_run(&mut self, subscription: u32, run: &Run) {
+        for event in run.events() {
+            self.push(&Reply::Event { subscription, event });
+        }
+    }
+
     /// Whether what has come together should be sent before there is more.
     fn is_full(&self) -> bool;
 }
+
+/// The longest frame of a client that has not been let in, in bytes.
+const GREETING_BYTES_MAX: usize = 64 * 1024;
 
 /// How much is written at once, in bytes, about.
 pub(crate) const FULL: usize = 64 * 1024;
@@ -57,6 +77,10 @@ impl Outgoing for Vec<u8> {
     #[inline]
     fn push(&mut self, reply: &Reply<'_>) {
         wire::frame::write(reply, self);
+    }
+
+    fn push_run(&mut self, subscription: u32, run: &Run) {
+        self.extend_from_slice(&run.frames(subscription));
     }
 
     fn is_full(&self) -> bool {
@@ -75,10 +99,15 @@ pub(crate) struct Seat {
     reason: Option<Reason>,
     place: Option<Place>,
     /// Absent until the first: most sessions have none.
-    requests: Option<Box<Requests>>,
+    ingest: Option<Box<Ingest>>,
     /// Likewise.
     chats: Option<Box<Chats>>,
+    /// Likewise.
+    bus: Option<Box<Bus>>,
 }
+
+/// Keys that are to be recorded, and what became of them.
+type Ingest = Batches<Entry, (Receipt, Millis)>;
 
 impl Seat {
     /// A seat for a connection that was opened now.
@@ -94,8 +123,9 @@ impl Seat {
             transport,
             reason: None,
             place: None,
-            requests: None,
+            ingest: None,
             chats: None,
+            bus: None,
         }
     }
 
@@ -109,6 +139,12 @@ impl Seat {
         &self.gateway
     }
 
+    /// The longest frame that is taken now: a long one only of somebody who has said who he is.
+    pub(crate) fn frame_bytes_max(&self) -> usize {
+        let max = self.gateway.node.limits.frame_bytes_max;
+        if self.session.is_joined() { max } else { max.min(GREETING_BYTES_MAX) }
+    }
+
     /// Why the session is over, once it is: what was given out is still to be sent.
     pub(crate) fn over(&self) -> Option<Reason> {
         self.reason
@@ -116,8 +152,9 @@ impl Seat {
 
     /// Whether requests wait for their answers.
     pub(crate) fn is_busy(&self) -> bool {
-        self.requests.as_ref().is_some_and(|requests| requests.waiting())
+        self.ingest.as_ref().is_some_and(|ingest| ingest.waiting())
             || self.chats.as_ref().is_some_and(|chats| chats.waiting())
+            || self.bus.as_ref().is_some_and(|bus| bus.waiting())
     }
 
     /// Takes a frame as it is on the wire, and answers it likewise.
@@ -163,11 +200,15 @@ impl Seat {
     /// Hands on the requests that came since the last time, as one batch. To be called when all
     /// that has arrived was taken.
     pub(crate) fn submit(&mut self) {
-        if let Some(requests) = &mut self.requests {
-            requests.submit(&self.gateway.node);
+        let node = &self.gateway.node;
+        if let Some(ingest) = &mut self.ingest {
+            ingest.submit(node, |entries| node.ingest_each(entries));
         }
         if let Some(chats) = &mut self.chats {
-            chats.submit(&self.gateway.node);
+            chats.submit(node);
+        }
+        if let Some(bus) = &mut self.bus {
+            bus.submit(node);
         }
     }
 
@@ -196,15 +237,21 @@ impl Seat {
     }
 
     fn answers(&mut self, context: &mut Context<'_>, out: &mut impl Outgoing) {
-        while let Some(requests) = &mut self.requests
-            && let Some(answered) = requests.poll(&self.gateway.node, context, out)
-        {
-            self.answered(answered, out);
+        let node = &self.gateway.node;
+        let mut answered = 0;
+        if let Some(ingest) = &mut self.ingest {
+            answered += ingest.poll(node, context, |request_id, recorded| match recorded {
+                Ok((receipt, at)) => out.push(&Reply::Recorded { request_id, receipt, at }),
+                Err(error) => out.push(&Reply::Error { request_id, error }),
+            });
         }
         if let Some(chats) = &mut self.chats {
-            let answered = chats.poll(&self.gateway.node, context, out);
-            self.answered(answered, out);
+            answered += chats.poll(node, context, out);
         }
+        if let Some(bus) = &mut self.bus {
+            answered += bus.poll(node, context, out);
+        }
+        self.answered(answered, out);
     }
 
     fn answered(&mut self, requests: usize, out: &mut impl Outgoing) {
@@ -222,15 +269,31 @@ impl Seat {
         if self.reason.is_some() {
             return false;
         }
-        let Some(chats) = &mut self.chats else { return false };
-        let (any, answered) = chats.deliver(&self.gateway.node, context, out);
-        self.answered(answered.into(), out);
+        let node = &self.gateway.node;
+        let (mut any, mut answered) = (false, 0);
+        if let Some(chats) = &mut self.chats {
+            let (delivered, began) = chats.deliver(node, context, out);
+            any |= delivered;
+            answered += usize::from(began);
+        }
+        let mut slow = false;
+        if let Some(bus) = &mut self.bus {
+            let (delivered, began) = bus.deliver(node, context, out);
+            any |= delivered != Delivered::Nothing;
+            answered += began;
+            slow = delivered == Delivered::TooSlow;
+        }
+        self.answered(answered, out);
+        if slow {
+            out.push(&Reply::Error { request_id: 0, error: too_slow() });
+            self.slow(out);
+        }
         any
     }
 
     fn handle<'a>(&mut self, input: Input<'a>, now: Millis, out: &mut impl Outgoing) {
-        let Self { session, gateway, requests, place, reason, transport, .. } = self;
-        let (mut admit, mut asked) = (None, None);
+        let Self { session, gateway, ingest, place, reason, transport, .. } = self;
+        let (mut admit, mut asked, mut of_bus) = (None, None, None);
         // The sighting is that after the input.
         let mut report = false;
         session.handle(&gateway.rules, input, now, &mut |output: Output<'a>| match output {
@@ -239,13 +302,14 @@ impl Seat {
                 admit = Some(((tenant, client), (cursor, traceparent)));
             }
             Output::Chat { request_id, request } => asked = Some((request_id, request)),
+            Output::Bus { request_id, request } => of_bus = Some((request_id, request)),
             Output::Record { request_id, key } => {
                 if let Some(place) = place {
-                    let requests = requests.get_or_insert_with(|| {
+                    let ingest = ingest.get_or_insert_with(|| {
                         let entrances = &gateway.entrances[*transport as usize];
-                        Box::new(Requests::new(entrances.ingest.clone()))
+                        Box::new(Batches::new(entrances.ingest.clone()))
                     });
-                    requests.push(request_id, *place.tenant, key);
+                    ingest.push(request_id, Entry { tenant: *place.tenant, key });
                 }
             }
             Output::Report => report = true,
@@ -260,6 +324,9 @@ impl Seat {
         if let Some((request_id, request)) = asked {
             let counted = !matches!(request, ChatRequest::Typing { .. });
             self.chat((request_id, counted), &request, "", out);
+        }
+        if let Some((request_id, request)) = of_bus {
+            self.bus(request_id, request, out);
         }
     }
 
@@ -300,6 +367,19 @@ impl Seat {
         if let Err(error) = taken {
             out.push(&Reply::Error { request_id, error });
             self.answered(counted.into(), out);
+        }
+    }
+
+    /// Does what is asked of the bus.
+    fn bus(&mut self, request_id: u64, request: BusRequest<'_>, out: &mut impl Outgoing) {
+        let answered = request.is_answered(request_id);
+        let Some(place) = &self.place else { return };
+        let bus = self
+            .bus
+            .get_or_insert_with(|| Box::new(Bus::new(&self.gateway, place, self.transport)));
+        if let Err(error) = bus.take(&self.gateway.node, request_id, request, out) {
+            out.push(&Reply::Error { request_id, error });
+            self.answered(answered.into(), out);
         }
     }
 

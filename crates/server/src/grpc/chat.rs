@@ -14,10 +14,9 @@ use switchboard_proto::v1::{
 };
 use tonic::{Request, Response, Status};
 
+use super::pass;
 use crate::{
-    caller::Caller,
     chat::{Asked, Entrances, Follower, Told, Written, presence},
-    door::Entrance,
     node::Node,
     presence::Tally,
     status,
@@ -46,20 +45,6 @@ impl Chat {
     fn node(&self) -> &Node {
         &self.0.node
     }
-}
-
-/// Passes a request through its entrance.
-async fn pass<Q, A, F>(
-    entrance: &Entrance,
-    request: Request<Q>,
-    work: impl FnOnce(Caller, Q) -> F,
-) -> Result<Response<A>, Status>
-where
-    F: Future<Output = Result<A>>,
-{
-    let (metadata, _, message) = request.into_parts();
-    let passed = entrance.pass(metadata.as_ref(), |caller| work(caller, message)).await;
-    passed.map(Response::new).map_err(|error| status::grpc(&error))
 }
 
 #[tonic::async_trait]

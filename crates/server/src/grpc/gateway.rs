@@ -155,7 +155,7 @@ fn take(seat: &mut Seat, inbox: &mut Vec<u8>, data: &[u8], out: &mut Vec<u8>) {
 
 /// Takes the whole messages of a buffer and says how many bytes they are.
 fn whole_messages(seat: &mut Seat, buffer: &[u8], out: &mut Vec<u8>) -> usize {
-    let max = seat.gateway().node.limits.frame_bytes_max;
+    let max = seat.frame_bytes_max();
     let now = seat.now();
     let mut used = 0;
     while seat.over().is_none()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     body::Body,
-    extract::{Path, State, rejection::PathRejection},
+    extract::State,
     response::Response,
     routing::{get, post, put},
 };
@@ -23,8 +23,9 @@ use self::bodies::{
     SendRequest, Sent, Trace,
 };
 use super::{
-    body,
+    Segments, body,
     problem::{Problem, ProblemBody, json},
+    segments,
 };
 use crate::{
     caller::Caller,
@@ -43,7 +44,6 @@ struct Chat {
 }
 
 type Shared = State<Arc<Chat>>;
-type Segments<T> = std::result::Result<Path<T>, PathRejection>;
 
 /// The routes of chat.
 pub(super) fn routes(node: &Node, tally: Option<Arc<Tally>>) -> Router {
@@ -58,14 +58,6 @@ pub(super) fn routes(node: &Node, tally: Option<Arc<Tally>>) -> Router {
         .route(&format!("{user}/chats/{{peer}}/receipts"), post(acknowledge))
         .route(&format!("{user}/inbox"), get(inbox::read))
         .with_state(Arc::new(chat))
-}
-
-/// The segments of a path, which must be UTF-8.
-fn segments<T>(path: Segments<T>) -> Result<T> {
-    path.map(|Path(segments)| segments).map_err(|rejection| {
-        Error::new(Code::InvalidRequest, "the path is not what this call takes")
-            .caused_by(rejection)
-    })
 }
 
 /// What the query of a list says.

@@ -15,7 +15,7 @@ use switchboard_core::{Code, Error};
 use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
-use super::{chat, ingest, presence, problem::Problem, vault};
+use super::{bus, chat, ingest, presence, problem::Problem, vault};
 
 /// What the page may do: only what comes from this node. Its style sets attributes in place.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:";
@@ -32,6 +32,7 @@ const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-
         (name = "presence", description = "Who is online"),
         (name = "chat", description = "Private conversations between phone numbers"),
         (name = "vault", description = "Values that nobody reads but who holds their key"),
+        (name = "bus", description = "Typed events to topics, subscriptions, and shared queues"),
     ),
 )]
 struct Whole;
@@ -43,6 +44,7 @@ pub(super) fn description() -> String {
     whole.merge(presence::Api::openapi());
     whole.merge(chat::Api::openapi());
     whole.merge(vault::Api::openapi());
+    whole.merge(bus::Api::openapi());
     whole.to_pretty_json().unwrap_or_default()
 }
 

@@ -20,7 +20,7 @@ use switchboard_core::{
 };
 
 use super::{
-    Chat, Presence, Sessions, Vault,
+    Bus, Chat, Presence, Sessions, Vault,
     histogram::{Histogram, REQUEST_NANOS, SYNC_NANOS},
     known::Known,
     process,
@@ -49,6 +49,8 @@ pub struct Metrics {
     rejected: Family<Labels, Counter>,
     panics: Counter,
     lag: Histogram,
+    /// Those of the bus.
+    pub(crate) bus: Bus,
     /// Those of chat.
     pub(crate) chat: Chat,
     /// Those of the status service.
@@ -181,6 +183,7 @@ impl Metrics {
                 "How late a timer fired: the node is short of CPU.",
                 REQUEST_NANOS,
             ),
+            bus: Bus::new(&mut r),
             chat: Chat::new(&mut r),
             presence: Presence::new(&mut r),
             sessions: Sessions::new(&mut r),

@@ -282,8 +282,9 @@ mod tests {
         });
         let all = futures_util::future::join_all(all).await;
         let refused = all.iter().filter(|derived| derived.is_err()).count();
-        assert_eq!(refused, 100 - DERIVATIONS_WAITING_MAX);
-        assert_eq!(counted(&keys, "derived"), DERIVATIONS_WAITING_MAX as u64);
+        // While they come, some may have been taken to be derived already.
+        assert!((1..=100 - DERIVATIONS_WAITING_MAX).contains(&refused), "{refused}");
+        assert_eq!(counted(&keys, "derived"), 100 - refused as u64);
         keys.forget_all();
         assert_eq!(keys.lock().cache.len(), 0);
     }

@@ -3,12 +3,14 @@
 //! Written by hand, because echo and pong come in floods: read where they lie, written into a
 //! buffer that is there. A test holds both against the generated types.
 
+mod bus;
 mod chat;
 
 use switchboard_core::{
     Code, Error, Result,
+    bus::Event,
     presence::Status,
-    session::{Reply, Request},
+    session::{BusRequest, Reply, Request},
 };
 use switchboard_proto::{
     field::{Fields, Malformed, Value, put_varint, varint_len},
@@ -44,6 +46,14 @@ pub(crate) fn read(number: u32, payload: &[u8]) -> Result<Request<'_>> {
         chat::ACKNOWLEDGE => chat::read_acknowledge(payload),
         chat::FOLLOW => chat::read_follow(payload),
         chat::TYPING => chat::read_typing(payload),
+        bus::PUBLISH => bus::read_publish(payload),
+        bus::SUBSCRIBE => bus::read_subscribe(payload),
+        bus::UNSUBSCRIBE => {
+            bus::read_end(payload, |subscription| BusRequest::Unsubscribe { subscription })
+        }
+        bus::CONSUME => bus::read_consume(payload),
+        bus::CANCEL => bus::read_end(payload, |consumer| BusRequest::Cancel { consumer }),
+        bus::SETTLE => bus::read_settle(payload),
         number => Ok(Request::Unknown { number }),
     };
     request.map_err(|Malformed| {
@@ -211,12 +221,40 @@ pub(crate) fn write(reply: &Reply<'_>, out: &mut Vec<u8>) {
         }
         Reply::Happened { user, entry, cursor } => chat::write_entry(*user, entry, cursor, out),
         Reply::Typing { peer, typing } => chat::write_typing(*peer, *typing, out),
+        Reply::Published { request_id, published } => {
+            bus::write_published(*request_id, *published, out);
+        }
+        Reply::Subscribed { request_id, subscription, cursor } => {
+            bus::write_subscribed(*request_id, *subscription, *cursor, out);
+        }
+        Reply::Unsubscribed { request_id, subscription } => {
+            bus::write_about(bus::UNSUBSCRIBE, *subscription, *request_id, out);
+        }
+        Reply::Event { subscription, event } => bus::write_event(*subscription, event, out),
+        Reply::Consuming { request_id, consumer } => {
+            bus::write_about(bus::CONSUME, *consumer, *request_id, out);
+        }
+        Reply::Cancelled { request_id, consumer } => {
+            bus::write_about(bus::CANCEL, *consumer, *request_id, out);
+        }
+        Reply::Delivery { consumer, queue, delivery } => {
+            bus::write_delivery(*consumer, queue, delivery, out);
+        }
+        Reply::Settled { request_id, done, refused } => {
+            bus::write_settled(*request_id, (*done, refused), out);
+        }
         Reply::Drain { delay_ms } => {
             let delay = (*delay_ms).into();
             begin(out, DRAIN, integer_len(delay));
             put_integer(out, 1, delay);
         }
     }
+}
+
+/// Appends the frame of an event for a subscription.
+#[inline]
+pub(crate) fn write_event(subscription: u32, event: &Event, out: &mut Vec<u8>) {
+    bus::write_event(subscription, event, out);
 }
 
 #[inline]

@@ -4,6 +4,7 @@
 //! (numbers are taken as well), enums by name (or number), what is absent or `null` is the default.
 //! An unknown field is refused, as protobuf's JSON says.
 
+mod bus;
 mod chat;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -12,6 +13,8 @@ use switchboard_core::{
     presence::Status,
     session::{Reply, Request},
 };
+
+use super::base64;
 
 /// A frame of a client.
 #[derive(Debug, Deserialize)]
@@ -26,6 +29,12 @@ pub(crate) enum ClientFrame {
     Acknowledge(chat::Acknowledge),
     Follow(chat::Follow),
     Typing(chat::Typing),
+    Publish(bus::Publish),
+    Subscribe(bus::Subscribe),
+    Unsubscribe(bus::Unsubscribe),
+    Consume(bus::Consume),
+    Cancel(bus::Cancel),
+    Settle(bus::Settle),
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -107,6 +116,12 @@ impl ClientFrame {
             Self::Acknowledge(acknowledge) => acknowledge.request(),
             Self::Follow(follow) => follow.request(),
             Self::Typing(typing) => typing.request(),
+            Self::Publish(publish) => publish.request(),
+            Self::Subscribe(subscribe) => subscribe.request(),
+            Self::Unsubscribe(unsubscribe) => unsubscribe.request(),
+            Self::Consume(consume) => consume.request(),
+            Self::Cancel(cancel) => cancel.request(),
+            Self::Settle(settle) => settle.request(),
             Self::Ingest(Ingest { key, request_id }) => {
                 Request::Ingest { request_id: request_id.0, key }
             }
@@ -225,6 +240,14 @@ enum ServerFrame<'a> {
     Following(chat::FollowingFrame),
     Inbox(chat::EntryFrame<'a>),
     Typing(chat::TypingFrame),
+    Publish(bus::PublishedFrame),
+    Subscribe(bus::SubscribedFrame),
+    Unsubscribe(bus::UnsubscribedFrame),
+    Event(bus::EventFrame<'a>),
+    Consume(bus::ConsumerFrame),
+    Cancel(bus::ConsumerFrame),
+    Delivery(bus::DeliveryFrame<'a>),
+    Settle(bus::SettledFrame<'a>),
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
@@ -235,6 +258,11 @@ fn is_default(number: &Long) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
 fn is_zero(number: &i32) -> bool {
     *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A frame as JSON.
@@ -272,6 +300,31 @@ pub(crate) fn write(reply: &Reply<'_>) -> String {
             ServerFrame::Inbox(chat::entry(user, entry, cursor))
         }
         Reply::Typing { peer, typing } => ServerFrame::Typing(chat::typing(peer, typing)),
+        Reply::Published { request_id, published } => {
+            ServerFrame::Publish(bus::published(request_id, published))
+        }
+        Reply::Subscribed { request_id, subscription, cursor } => {
+            ServerFrame::Subscribe(bus::subscribed(request_id, subscription, cursor))
+        }
+        Reply::Unsubscribed { request_id, subscription } => {
+            let request_id = Long(request_id);
+            ServerFrame::Unsubscribe(bus::UnsubscribedFrame { subscription, request_id })
+        }
+        Reply::Event { subscription, event } => ServerFrame::Event(bus::event(subscription, event)),
+        Reply::Consuming { request_id, consumer } => {
+            let request_id = Long(request_id);
+            ServerFrame::Consume(bus::ConsumerFrame { consumer, request_id })
+        }
+        Reply::Cancelled { request_id, consumer } => {
+            let request_id = Long(request_id);
+            ServerFrame::Cancel(bus::ConsumerFrame { consumer, request_id })
+        }
+        Reply::Delivery { consumer, queue, delivery } => {
+            ServerFrame::Delivery(bus::delivery(consumer, queue, delivery))
+        }
+        Reply::Settled { request_id, done, refused } => {
+            ServerFrame::Settle(bus::settled(request_id, done, refused))
+        }
         Reply::Drain { delay_ms } => ServerFrame::Drain { delay_ms },
     };
     // Our own types always can be written.

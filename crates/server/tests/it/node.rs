@@ -193,6 +193,7 @@ impl Node {
         let ports = Ports {
             chats: Arc::new(Model::default()),
             records: Arc::new(Model::default()),
+            log: Arc::new(Model::default()),
             ledger: Arc::clone(&world) as _,
             journal: Arc::clone(&world) as _,
             store: Arc::clone(&world) as _,

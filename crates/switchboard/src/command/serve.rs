@@ -1,5 +1,6 @@
 //! `switchboard serve`: a node.
 
+mod bus;
 mod sessions;
 mod vault;
 
@@ -121,6 +122,9 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) vault: vault::Records,
 
+    #[command(flatten)]
+    pub(crate) bus: bus::Events,
+
     /// Let the machine write the memory of the node to disk when it crashes, and debuggers look
     /// into it: keys and values may be in there.
     #[arg(long, env = "SWITCHBOARD_CORE_DUMPS")]
@@ -196,6 +200,7 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         ledger: Arc::clone(&store) as _,
         journal: Arc::clone(&store) as _,
         records: Arc::clone(&store) as _,
+        log: Arc::clone(&store) as _,
         store: Arc::clone(&store) as _,
         clock: Arc::new(Forward::new(SystemClock)),
     };
@@ -232,18 +237,19 @@ impl Options {
         let server = server.with_vault(self.vault.options()).map_err(|error| {
             Failure::usage(format!("--vault-memory-kib, --vault-passes: {error}"))
         })?;
-        Ok(server.with_origins(origins).with_metrics_per_tenant(self.metrics_per_tenant))
+        let server = server.with_origins(origins).with_retention(self.bus.retention());
+        Ok(server.with_metrics_per_tenant(self.metrics_per_tenant))
     }
 
     fn limits(&self) -> Limits {
-        self.sessions.limit(Limits {
+        self.bus.limit(self.sessions.limit(Limits {
             body_bytes_max: self.body_bytes_max,
             connections_max: self.connections_max,
             streams_max: self.streams_max,
             stream_requests_max: self.stream_requests_max.max(1),
             request: Duration::from_secs(self.request_seconds_max),
             ..Limits::default()
-        })
+        }))
     }
 
     fn telemetry(&self) -> telemetry::Settings {

@@ -128,7 +128,7 @@ impl Writer {
 
     /// The message that its sender named so, or the slot that is free for it.
     fn find(&mut self, user: UserKey, id: &ClientMessageId) -> Result<Result<Known, u64>, Error> {
-        let hash = self.names.hash(user, id);
+        let hash = self.names.hash(|to| user.name(id, to));
         for probe in 0.. {
             let slot = hash.slot(probe);
             let Some(place) = self.names.find(slot)? else { return Ok(Err(slot)) };

@@ -1,23 +1,20 @@
 //! What a session does with its user's chats.
 
 use std::{
-    collections::VecDeque,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     task::{Context, Poll},
-    time::{Duration, Instant},
 };
 
 use switchboard_core::{
     Code, Error, Result,
-    chat::{Acknowledgement, Answer, Draft, Marks, Sent, User},
+    chat::{Acknowledgement, Draft, Marks, Sent, User},
     session::{ChatRequest, Reply},
 };
 
-use super::{Outgoing, Transport, defect};
+use super::{Outgoing, Transport, batches::Batches, defect};
 use crate::{
     chat::{Follower, Told, Written},
-    door::Entrance,
     gateway::{Gateway, registry::Place},
     node::Node,
     telemetry::{delivered, send_trace},
@@ -28,26 +25,11 @@ pub(super) struct Chats {
     user: User,
     /// The client's trace, of its hello.
     traceparent: String,
-    send: Requests<Draft, Sent>,
-    acknowledge: Requests<Acknowledgement, Marks>,
+    send: Batches<Draft, Sent>,
+    acknowledge: Batches<Acknowledgement, Marks>,
     follower: Option<Box<Follower>>,
     /// The request whose following has not begun, and whether the session waits for it.
     following: Option<(u64, bool)>,
-}
-
-/// Requests of one kind, in the order in which they came.
-struct Requests<Q, A> {
-    entrance: Entrance,
-    /// Those that are handed on next, with their numbers.
-    next: Vec<Q>,
-    ids: Vec<u64>,
-    batches: VecDeque<Batch<A>>,
-}
-
-struct Batch<A> {
-    answer: Answer<Vec<Result<A>>>,
-    ids: Vec<u64>,
-    began: Instant,
 }
 
 impl Chats {
@@ -70,8 +52,8 @@ impl Chats {
         Ok(Self {
             user,
             traceparent: traceparent.to_owned(),
-            send: Requests::new(entrances.send.clone()),
-            acknowledge: Requests::new(entrances.acknowledge.clone()),
+            send: Batches::new(entrances.send.clone()),
+            acknowledge: Batches::new(entrances.acknowledge.clone()),
             follower: None,
             following: None,
         })
@@ -190,106 +172,6 @@ impl Chats {
             }
         }
         (any, answered)
-    }
-}
-
-impl<Q, A> Requests<Q, A> {
-    fn new(entrance: Entrance) -> Self {
-        Self { entrance, next: Vec::new(), ids: Vec::new(), batches: VecDeque::new() }
-    }
-
-    fn push(&mut self, request_id: u64, request: Q) {
-        self.next.push(request);
-        self.ids.push(request_id);
-    }
-
-    fn waiting(&self) -> bool {
-        !self.ids.is_empty() || !self.batches.is_empty()
-    }
-
-    fn submit(&mut self, node: &Node, ask: impl FnOnce(Vec<Q>) -> Answer<Vec<Result<A>>>)
-    where
-        A: Send + 'static,
-    {
-        if self.next.is_empty() {
-            return;
-        }
-        let next = std::mem::take(&mut self.next);
-        let ids = std::mem::take(&mut self.ids);
-        self.entrance.began(ids.len() as u64);
-        let began = Instant::now();
-        let asked = catch_unwind(AssertUnwindSafe(|| ask(next)));
-        let answer = asked.unwrap_or_else(|_panic| {
-            node.metrics.panicked();
-            Box::pin(async { Err(defect()) })
-        });
-        self.batches.push_back(Batch { answer, ids, began });
-    }
-
-    /// Hands over the answers that are there, and says how many.
-    fn poll(
-        &mut self,
-        node: &Node,
-        context: &mut Context<'_>,
-        mut each: impl FnMut(u64, Result<A>),
-    ) -> usize {
-        let mut count = 0;
-        while let Some(batch) = self.batches.front_mut() {
-            let polled = catch_unwind(AssertUnwindSafe(|| batch.answer.as_mut().poll(context)));
-            let answers = match polled {
-                Ok(Poll::Pending) => break,
-                Ok(Poll::Ready(answers)) => answers,
-                Err(_panic) => {
-                    node.metrics.panicked();
-                    Err(defect())
-                }
-            };
-            let Some(Batch { ids, began, .. }) = self.batches.pop_front() else { break };
-            count += ids.len();
-            match answers {
-                Ok(answers) => self.tell(&ids, answers, began.elapsed(), &mut each),
-                Err(error) => {
-                    self.entrance.ended(Err(&error), ids.len() as u64, began.elapsed());
-                    for id in ids {
-                        each(id, Err(Error::new(error.code(), error.to_string())));
-                    }
-                }
-            }
-        }
-        count
-    }
-
-    fn tell(
-        &self,
-        ids: &[u64],
-        answers: Vec<Result<A>>,
-        took: Duration,
-        each: &mut impl FnMut(u64, Result<A>),
-    ) {
-        let mut ok = 0;
-        for (&id, answer) in ids.iter().zip(answers) {
-            match &answer {
-                Ok(_) => ok += 1,
-                Err(error) => self.entrance.ended(Err(error), 1, took),
-            }
-            each(id, answer);
-        }
-        if 0 < ok {
-            self.entrance.ended(Ok(()), ok, took);
-        }
-    }
-}
-
-impl<Q, A> Drop for Requests<Q, A> {
-    fn drop(&mut self) {
-        let left = Error::new(Code::Unavailable, "the client left before the answer");
-        for Batch { ids, began, .. } in self.batches.drain(..) {
-            self.entrance.ended(Err(&left), ids.len() as u64, began.elapsed());
-        }
-        if !self.ids.is_empty() {
-            self.entrance.began(self.ids.len() as u64);
-            self.entrance.ended(Err(&left), self.ids.len() as u64, Duration::ZERO);
-        }
     }
 }
 

@@ -1,16 +1,12 @@
 //! A user's inbox: page by page, or as events that a server sends (SSE).
 
-use std::{convert::Infallible, future, pin::Pin, time::Duration};
+use std::{convert::Infallible, future, pin::Pin};
 
-use axum::{
-    body::Body,
-    extract::State,
-    response::{IntoResponse as _, Response},
-};
+use axum::{extract::State, response::Response};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
-use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use switchboard_core::{Code, Error, Result, chat::Cursor};
+use http::{HeaderMap, StatusCode, Uri};
+use switchboard_core::{Result, chat::Cursor};
 use tokio::time;
 
 use super::{
@@ -21,12 +17,12 @@ use super::{
 use crate::{
     caller::Caller,
     chat::{Follower, Told},
-    http::problem::{Problem, ProblemBody, json},
+    http::{
+        problem::{Problem, ProblemBody, json},
+        stream::{self as sse, KEEP_ALIVE, wants_events},
+    },
     telemetry::delivered,
 };
-
-/// How often something is sent when nothing happens, so that nobody in between ends the stream.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// A user's inbox: everything that happened to him, in order. With `Accept: text/event-stream` the
 /// events of the past, then live, without a seam: `id` is the cursor, and `Last-Event-ID` resumes.
@@ -73,14 +69,6 @@ pub(super) async fn read(
     Ok(json(StatusCode::OK, &Inbox { entries, next_cursor: &read.next }))
 }
 
-fn wants_events(headers: &HeaderMap) -> bool {
-    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut types = accepted.flat_map(|value| value.split(','));
-    types.any(|it| {
-        it.split(';').next().is_some_and(|it| it.trim().eq_ignore_ascii_case("text/event-stream"))
-    })
-}
-
 async fn follow(
     chat: std::sync::Arc<super::Chat>,
     path: Segments<(String, String)>,
@@ -92,14 +80,7 @@ async fn follow(
         let (tenant, phone) = segments(path)?;
         let user = chat.user(caller, &tenant, &phone)?;
         let query = Query::read(&uri, "after")?;
-        let after = match headers.get("last-event-id").map(HeaderValue::to_str) {
-            None => query.cursor,
-            Some(Ok(id)) => id.to_owned(),
-            Some(Err(_)) => {
-                let what = "Last-Event-ID is no cursor of this inbox";
-                return Err(Error::new(Code::InvalidCursor, what));
-            }
-        };
+        let after = sse::last_event(headers)?.unwrap_or(query.cursor);
         let mut follower = Follower::new(&chat.node, user, &after)?;
         // That the cursor is one of this inbox is told before the stream begins.
         future::poll_fn(|context| follower.poll_next(context)).await?;
@@ -107,12 +88,7 @@ async fn follow(
     };
     let follower = chat.entrances.follow.pass(headers, work).await?;
     let draining = chat.node.draining.clone().cancelled_owned();
-    let body = Body::from_stream(events(follower).take_until(draining));
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
-    Ok((StatusCode::OK, headers, body).into_response())
+    Ok(sse::answer(events(follower).take_until(draining)))
 }
 
 /// The entries of an inbox as events.
@@ -125,7 +101,7 @@ fn events(
             let next = future::poll_fn(|context| follower.poll_next(context));
             match time::timeout(KEEP_ALIVE, next).await {
                 Err(_nothing_happened) => {
-                    return Some((Ok(Bytes::from_static(b":\n\n")), Some(follower)));
+                    return Some((Ok(sse::NOTHING), Some(follower)));
                 }
                 Ok(Ok(Told::Entry(entry, since))) => {
                     let user = follower.user().phone;
@@ -143,7 +119,7 @@ fn events(
                 Ok(Err(error)) => {
                     // The client connects again, and resumes.
                     tracing::debug!(error = %error.chain(), "a stream of an inbox ended");
-                    return Some((Ok(Bytes::from_static(b"retry: 1000\n\n")), None));
+                    return Some((Ok(sse::AGAIN), None));
                 }
             }
         }
