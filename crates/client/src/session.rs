@@ -1,10 +1,10 @@
 //! Sessions: a connection that is held, and comes back by itself.
 //!
 //! [`Client::connect`](crate::Client::connect) makes one. It runs on a task of its own, which ends
-//! with the [`Session`]: connects, says hello, answers the node's pings at once with what the status
-//! callback says, and tells the event callback what happens. When the connection breaks, the node stops or is silent,
-//! it connects again, after growing random pauses from 100 ms to 10 s; a node that is about to stop
-//! says how long to wait.
+//! with the [`Session`]: connects, says hello, answers the node's pings at once with what the
+//! status callback says, and tells the event callback what happens. When the connection breaks, the
+//! node stops or is silent, it connects again, after growing random pauses from 100 ms to 10 s; a
+//! node that is about to stop says how long to wait.
 //!
 //! Requests are pipelined: none waits for another's answer. Those made while there is no connection
 //! wait for one. A broken connection fails what was sent and can't be repeated, such as `echo`,
@@ -136,8 +136,8 @@ impl Session {
     }
 
     /// Records one key, as [`crate::Client::ingest`] does: durable when the future is done. Queued
-    /// when this returns, before the future is awaited. On a broken connection it is sent again on the
-    /// next; the answer is then that of the last try, and may say that the key is known.
+    /// when this returns, before the future is awaited. On a broken connection it is sent again on
+    /// the next; the answer is then that of the last try, and may say that the key is known.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ use tokio::time::{self, Instant};
 use super::{Event, requests::check_length};
 use crate::{
     Error,
-    bus::{self, Delivery, Interest},
+    bus::{self, Delivery, Interest, Place},
     retry::Pauses,
 };
 
@@ -65,17 +65,8 @@ struct Item {
 
 #[derive(Debug)]
 enum What {
-    Subscription {
-        interest: Interest,
-        /// Where it goes on.
-        after: String,
-        /// The sequence of the last durable event that was handed out; 0 before the first.
-        last: u64,
-    },
-    Consumer {
-        queue: String,
-        prefetch: u32,
-    },
+    Subscription { interest: Interest, place: Place },
+    Consumer { queue: String, prefetch: u32 },
 }
 
 impl Standing {
@@ -89,7 +80,7 @@ impl Standing {
     ///
     /// `too_large`, `too_many_requests`.
     pub(super) fn subscribe(&self, interest: Interest, after: &str) -> Result<u32, Error> {
-        self.add(What::Subscription { interest, after: after.to_owned(), last: 0 })
+        self.add(What::Subscription { interest, place: Place::new(after) })
     }
 
     /// A consumer of a queue: its number.
@@ -189,8 +180,8 @@ impl Standing {
         let item = state.items.get_mut(&number)?;
         item.pauses = Pauses::new(PAUSE, PAUSE_MAX);
         match (frame, &mut item.what) {
-            (server_frame::Frame::Subscribe(it), What::Subscription { after, .. }) => {
-                after.clone_from(&it.cursor);
+            (server_frame::Frame::Subscribe(it), What::Subscription { place, .. }) => {
+                place.begun(it.cursor.clone());
                 Some(Event::Subscribed { subscription: number, cursor: it.cursor })
             }
             (server_frame::Frame::Consume(_), What::Consumer { .. }) => {
@@ -224,15 +215,8 @@ impl Standing {
         let event = bus::Event::from(event?);
         let mut state = self.state();
         let item = state.items.get_mut(&subscription)?;
-        let What::Subscription { after, last, .. } = &mut item.what else { return None };
-        if event.sequence != 0 {
-            if event.sequence <= *last {
-                return None;
-            }
-            *last = event.sequence;
-            *after = event.sequence.to_string();
-        }
-        Some(Event::Published { subscription, event })
+        let What::Subscription { place, .. } = &mut item.what else { return None };
+        place.came(&event).then_some(Event::Published { subscription, event })
     }
 
     /// A delivery came. None where nobody wants it any more.
@@ -257,9 +241,9 @@ impl What {
     /// The request for it.
     fn frame(&self, number: u32, request_id: u64) -> client_frame::Frame {
         match self {
-            Self::Subscription { interest, after, .. } => {
+            Self::Subscription { interest, place } => {
                 let Interest { topics, types } = interest.clone();
-                let (subscription, after) = (number, after.clone());
+                let (subscription, after) = (number, place.after());
                 client_frame::Frame::Subscribe(SessionSubscribeRequest {
                     subscription,
                     topics,
@@ -340,7 +324,7 @@ mod tests {
         assert!(begun(&standing, first[1].2, "late").is_none(), "of the connection before");
         let second = asked(&standing);
         let places: Vec<&str> = second.iter().map(|(_, place, _)| place.as_str()).collect();
-        assert_eq!(places, ["9", "now", "mail"]);
+        assert_eq!(places, ["7-tag/9", "now", "mail"]);
         begun(&standing, second[1].2, "8-tag");
         let consuming = SessionConsumeResponse { consumer: queue, request_id: second[2].2 };
         let told = standing.answered(second[2].2, server_frame::Frame::Consume(consuming));

@@ -131,7 +131,7 @@ async fn several_subscriptions_go_on_where_they_were() {
         let mut line = gateway.welcome(2).await;
         events.connected().await;
         let asked = [hear_subscribe(&mut line).await, hear_subscribe(&mut line).await];
-        assert_eq!((asked[0].subscription, &*asked[0].after), (all, "2"), "{over:?}");
+        assert_eq!((asked[0].subscription, &*asked[0].after), (all, "start/2"), "{over:?}");
         assert_eq!((asked[1].subscription, &*asked[1].after), (late, "@5"));
         begin(&mut line, &asked[0]).await;
         assert_eq!(subscribed(&mut events).await, all);
@@ -171,7 +171,7 @@ async fn what_is_refused_for_now_is_asked_for_again_and_what_is_for_good_is_told
         assert_eq!(published(&mut events, number, 1).await, [1]);
         line.refuse(asked.request_id, "slow_consumer").await;
         asked = hear_subscribe(&mut line).await;
-        assert_eq!(asked.after, "1", "{over:?}");
+        assert_eq!(asked.after, "start/1", "{over:?}");
         line.refuse(asked.request_id, "cursor_expired").await;
         match events.next().await {
             Event::SubscriptionEnded { subscription, error, .. } => {
