@@ -6,8 +6,10 @@
 //! milliseconds since the Unix epoch.
 //!
 //! Where `after` says from where on events are read, it is one of: `now`; `start`, which is the
-//! oldest event that is kept; a cursor; the sequence of an event, behind which it begins; or a time
-//! as `@1763719200000`. One behind which events have expired is refused with `cursor_expired`.
+//! oldest event that is kept; a cursor; the sequence of an event, behind which it begins; a time as
+//! `@1763719200000`; or a cursor and a sequence behind it, with `/` between them, for whoever began
+//! at the cursor and has got all events up to the sequence. A place behind which events have
+//! expired that were not known to be gone is refused with `cursor_expired`.
 //!
 //! - [`Client::publish`] and [`Client::publish_stream`] publish, [`Client::read_events`] reads a
 //!   page.
@@ -40,6 +42,7 @@
 //! ```
 
 mod consumer;
+mod place;
 mod queue;
 mod request;
 mod resume;
@@ -60,6 +63,7 @@ use switchboard_proto::v1::{
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::transport::Channel;
 
+pub(crate) use self::place::Place;
 pub use self::{
     consumer::{Consumer, Lease},
     queue::{Delivery, Queue, QueueSettings, RefusedDelivery, Settled, Settlement},
@@ -82,7 +86,7 @@ const ANSWER_BYTES_MAX: usize = 64 * DATA_BYTES_MAX;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Counts the events of the tenant, from 1, without gaps. 0: ephemeral, seen by those who are
-    /// subscribed, and kept nowhere. Reading on after a sequence goes on behind this event.
+    /// subscribed, and kept nowhere.
     pub sequence: u64,
     /// Its topic.
     pub topic: String,

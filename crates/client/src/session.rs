@@ -1,14 +1,18 @@
 //! Sessions: a connection that is held, and comes back by itself.
 //!
-//! [`Client::connect`] makes one. It runs on a task of its own, which ends with the [`Session`]:
-//! connects, says hello, answers the node's pings at once with what the status callback says, and
-//! tells the event callback what happens. When the connection breaks, the node stops or is silent,
-//! it connects again, after growing random pauses from 100 ms to 10 s; a node that is about to stop
-//! says how long to wait.
+//! [`Client::connect`](crate::Client::connect) makes one. It runs on a task of its own, which ends
+//! with the [`Session`]: connects, says hello, answers the node's pings at once with what the
+//! status callback says, and tells the event callback what happens. When the connection breaks, the
+//! node stops or is silent, it connects again, after growing random pauses from 100 ms to 10 s; a
+//! node that is about to stop says how long to wait.
 //!
 //! Requests are pipelined: none waits for another's answer. Those made while there is no connection
-//! wait for one. A broken connection fails `echo` and `add` that were sent with `unavailable`;
-//! `ingest` is sent again, since a key is recorded once however often it comes.
+//! wait for one. A broken connection fails what was sent and can't be repeated, such as `echo`,
+//! with `unavailable`; `ingest` is sent again, since a key is recorded once however often it comes,
+//! and so are `send`, `acknowledge` and the `publish` of a durable event.
+//!
+//! What goes on outlives connections: the inbox, [`Session::subscribe`] and [`Session::consume`]
+//! are taken up again where they were. What they give comes to the event callback.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), switchboard_client::Error> {
@@ -29,36 +33,38 @@
 //! The transport is that of the client's URL: `tcp://` or, with `http://`, gRPC. WebSocket is left
 //! out: it is for browsers, and has nothing that gRPC has not.
 
+mod builder;
+mod bus;
 mod carrier;
+mod event;
 mod inbox;
 mod keep;
 mod requests;
+mod standing;
+mod status;
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use switchboard_proto::v1::{
-    self, AddRequest, EchoMessage, SessionAcknowledgeRequest, SessionIngestRequest,
-    SessionSendRequest, Typing, client_frame, server_frame,
+    AddRequest, EchoMessage, SessionAcknowledgeRequest, SessionIngestRequest, SessionSendRequest,
+    Typing, client_frame, server_frame,
 };
-use tokio::{runtime::Handle, sync::oneshot, task::JoinSet, time};
+use tokio::{sync::oneshot, task::JoinSet, time};
 
+pub use self::{builder::Builder, event::Event, status::Status};
 use self::{
-    inbox::Inbox,
-    keep::Keeper,
     requests::{Answer, Requests},
+    standing::Standing,
 };
 use crate::{
-    Client, Error, Receipt,
-    chat::{Entry, Marks, MessageStatus},
+    Error, Receipt,
+    chat::{Marks, MessageStatus},
     name::made_up,
 };
 
-/// The longest frame, in bytes without its tag and length. A node takes no longer ones either.
-pub const FRAME_BYTES_MAX: usize = 64 * 1024;
+/// The longest frame, in bytes without its tag and length: an event has 1 MiB of data, a topic, a
+/// type and so on. A node takes no longer ones either, unless it is told to.
+pub const FRAME_BYTES_MAX: usize = 1024 * 1024 + 4 * 1024;
 
 /// How many requests of a session may wait unless told otherwise: as many as a node takes at once.
 pub const REQUESTS_MAX: usize = 256;
@@ -72,205 +78,6 @@ pub const CLIENT_BYTES_MAX: usize = 128;
 
 /// How long what has arrived is gathered before the node is told.
 pub const INBOX_PAUSE: Duration = Duration::from_millis(50);
-
-/// What a client reports of itself, with the answer to each ping.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Status {
-    /// Connected, not online.
-    #[default]
-    Unknown,
-    /// Online.
-    Even,
-    /// Online.
-    Odd,
-}
-
-impl Status {
-    /// The name, as REST tells it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "UNKNOWN",
-            Self::Even => "EVEN",
-            Self::Odd => "ODD",
-        }
-    }
-
-    /// The status of a client that follows its clock: whether the time, in milliseconds since the
-    /// Unix epoch, is even or odd.
-    pub const fn clock(now_ms: i64) -> Self {
-        if now_ms & 1 == 0 { Self::Even } else { Self::Odd }
-    }
-}
-
-impl From<v1::Status> for Status {
-    fn from(status: v1::Status) -> Self {
-        match status {
-            v1::Status::Unknown => Self::Unknown,
-            v1::Status::Even => Self::Even,
-            v1::Status::Odd => Self::Odd,
-        }
-    }
-}
-
-impl From<Status> for v1::Status {
-    fn from(status: Status) -> Self {
-        match status {
-            Status::Unknown => Self::Unknown,
-            Status::Even => Self::Even,
-            Status::Odd => Self::Odd,
-        }
-    }
-}
-
-/// What happens to a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// A node has let the client in.
-    #[non_exhaustive]
-    Connected {
-        /// The number of the session. Later sessions of a client have greater ones.
-        session_id: u64,
-    },
-    /// The node is about to stop. What is in flight is still answered; the session connects again
-    /// by itself.
-    #[non_exhaustive]
-    Draining {
-        /// How long the node asks to wait before: the session waits for any time up to that.
-        delay: Duration,
-    },
-    /// There is no connection: it ended, or could not be opened.
-    #[non_exhaustive]
-    Disconnected {
-        /// Why.
-        error: Error,
-        /// How long until the next try. None: the client was refused, and the session is over.
-        retry_in: Option<Duration>,
-    },
-    /// The inbox is followed from here on.
-    #[non_exhaustive]
-    Following {
-        /// Reading on from here misses nothing.
-        cursor: String,
-    },
-    /// Something happened to the user: each once, in order, however often the connection breaks.
-    Happened(Entry),
-    /// Somebody is writing to the user, or has stopped.
-    #[non_exhaustive]
-    Typing {
-        /// His number.
-        peer: String,
-        /// Whether he is writing.
-        typing: bool,
-    },
-    /// The node has refused something that was no request.
-    Refused(Error),
-}
-
-/// A session to be.
-#[derive(Clone)]
-#[must_use = "nothing happens before it is started"]
-pub struct Builder {
-    client: Client,
-    id: String,
-    status: Arc<dyn Fn() -> Status + Send + Sync>,
-    events: Arc<dyn Fn(Event) + Send + Sync>,
-    requests_max: usize,
-    patience: Duration,
-    inbox: Option<String>,
-    receipts: bool,
-}
-
-impl Client {
-    /// A session of the client with this id: 1 to 128 bytes of UTF-8 without control characters.
-    pub fn connect(&self, id: impl Into<String>) -> Builder {
-        Builder {
-            client: self.clone(),
-            id: id.into(),
-            status: Arc::new(Status::default),
-            events: Arc::new(drop),
-            requests_max: REQUESTS_MAX,
-            patience: PATIENCE,
-            inbox: None,
-            receipts: true,
-        }
-    }
-}
-
-impl Builder {
-    /// Asked at each ping for what to report; must not block. [`Status::Unknown`] unless given.
-    pub fn with_status(mut self, status: impl Fn() -> Status + Send + Sync + 'static) -> Self {
-        self.status = Arc::new(status);
-        self
-    }
-
-    /// Told what happens, in order; must not block.
-    pub fn with_events(mut self, events: impl Fn(Event) + Send + Sync + 'static) -> Self {
-        self.events = Arc::new(events);
-        self
-    }
-
-    /// How many requests may wait, to be sent or for their answers: [`REQUESTS_MAX`] unless given.
-    pub fn with_requests_max(mut self, max: usize) -> Self {
-        self.requests_max = max;
-        self
-    }
-
-    /// How long a node may take to welcome the client, and then from ping to ping, before the
-    /// session looks for another: [`PATIENCE`] unless given.
-    pub fn with_patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
-        self
-    }
-
-    /// Follows the inbox of the user that the client is, a phone number: `after` is the cursor of
-    /// an entry, `now`, or empty: then from the first. What happens is an [`Event::Happened`].
-    ///
-    /// Messages of others are acknowledged as delivered once the event callback has returned,
-    /// unless [`Builder::with_receipts`] says otherwise.
-    pub fn with_inbox(mut self, after: impl Into<String>) -> Self {
-        self.inbox = Some(after.into());
-        self
-    }
-
-    /// Whether what arrives is acknowledged as delivered by the session itself, which it is unless
-    /// given.
-    pub fn with_receipts(mut self, receipts: bool) -> Self {
-        self.receipts = receipts;
-        self
-    }
-
-    /// Starts the session, which connects from now on. An unreachable node is no error: that is an
-    /// [`Event::Disconnected`].
-    ///
-    /// # Errors
-    ///
-    /// `invalid_request` for an id that is none, or outside of a tokio runtime.
-    pub fn start(self) -> Result<Session, Error> {
-        let id = &self.id;
-        if id.is_empty() || CLIENT_BYTES_MAX < id.len() || id.chars().any(char::is_control) {
-            let what = "a client's id is 1 to 128 bytes of UTF-8 without control characters";
-            return Err(Error::new("invalid_request", what));
-        }
-        let runtime = Handle::try_current()
-            .map_err(|error| Error::new("invalid_request", error.to_string()))?;
-        let requests = Arc::new(Requests::new(self.requests_max));
-        let timeout = self.client.timeout;
-        let keeper = Keeper {
-            node: self.client.node,
-            tenant: self.client.tenant,
-            client: self.id,
-            status: self.status,
-            events: self.events,
-            patience: self.patience,
-            requests: Arc::clone(&requests),
-            inbox: self.inbox.map(|after| Mutex::new(Inbox::new(after, self.receipts))),
-        };
-        let mut task = JoinSet::new();
-        task.spawn_on(keeper.keep(), &runtime);
-        Ok(Session { requests, timeout, task })
-    }
-}
 
 /// A message was sent over a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -290,6 +97,7 @@ pub struct Sent {
 #[must_use = "dropping a session ends it"]
 pub struct Session {
     requests: Arc<Requests>,
+    standing: Arc<Standing>,
     timeout: Duration,
     /// One task. Dropping the set ends it.
     task: JoinSet<()>,
@@ -327,9 +135,9 @@ impl Session {
         })
     }
 
-    /// Records one key, as [`Client::ingest`] does: durable when the future is done. Queued when
-    /// this returns, before the future is awaited. On a broken connection it is sent again on the
-    /// next; the answer is then that of the last try, and may say that the key is known.
+    /// Records one key, as [`crate::Client::ingest`] does: durable when the future is done. Queued
+    /// when this returns, before the future is awaited. On a broken connection it is sent again on
+    /// the next; the answer is then that of the last try, and may say that the key is known.
     ///
     /// # Errors
     ///
@@ -439,34 +247,5 @@ async fn answered<T>(
             let what = format!("there was no answer in {timeout:?}: repeat the request");
             Err(Error::new("unavailable", what))
         }
-    }
-}
-
-impl fmt::Debug for Builder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
-            .field("client", &self.client)
-            .field("id", &self.id)
-            .field("requests_max", &self.requests_max)
-            .field("patience", &self.patience)
-            .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_is_even_or_odd_and_online() {
-        for (now_ms, status) in [
-            (0, Status::Even),
-            (1, Status::Odd),
-            (1_795_221_723_001, Status::Odd),
-            (-1, Status::Odd),
-        ] {
-            assert_eq!(Status::clock(now_ms), status, "{now_ms}");
-        }
-        assert_eq!(Status::default(), Status::Unknown);
     }
 }

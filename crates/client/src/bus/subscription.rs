@@ -14,7 +14,7 @@ use tokio::time::{self, Sleep};
 use tokio_stream::Stream;
 use tonic::{Status, Streaming, transport::Channel};
 
-use super::{Break, Event, Interest, resume::Resume};
+use super::{Break, Event, Interest, Place, resume::Resume};
 use crate::{Client, Error, retry};
 
 /// Events that somebody wants, from a place on, then live, without a seam: each durable one once,
@@ -34,10 +34,7 @@ pub struct Subscription {
     client: Client,
     service: BusServiceClient<Channel>,
     interest: Interest,
-    /// Where it goes on.
-    cursor: String,
-    /// The sequence of the last durable event that was given; 0 before the first.
-    last: u64,
+    place: Place,
     resume: Resume,
     state: State,
 }
@@ -79,7 +76,7 @@ impl Subscription {
         let (events, cursor) =
             retry::until(client.timeout, || open(service.clone(), request.clone())).await?;
         let (resume, state) = (Resume::new(), State::Open(events));
-        Ok(Self { client, service, interest, cursor, last: 0, resume, state })
+        Ok(Self { client, service, interest, place: Place::new(&cursor), resume, state })
     }
 
     /// Told whenever the connection is gone, while it comes back by itself; must not block.
@@ -90,8 +87,8 @@ impl Subscription {
 
     /// Where another subscription would go on: behind the last durable event that this one gave,
     /// or where it began.
-    pub fn cursor(&self) -> &str {
-        &self.cursor
+    pub fn cursor(&self) -> String {
+        self.place.after()
     }
 
     /// The client that subscribed.
@@ -104,15 +101,7 @@ impl Subscription {
         let Some(subscribe_response::What::Event(event)) = answer.what else { return None };
         let event = Event::from(event);
         self.resume.came();
-        if event.sequence == 0 {
-            return Some(event);
-        }
-        if event.sequence <= self.last {
-            return None;
-        }
-        self.last = event.sequence;
-        self.cursor = event.sequence.to_string();
-        Some(event)
+        self.place.came(&event).then_some(event)
     }
 
     /// The connection broke: waits for the next, or ends.
@@ -132,7 +121,7 @@ impl Subscription {
     /// Opens it again behind what was given.
     fn reopen(&mut self) {
         let (service, timeout) = (self.service.clone(), self.client.timeout);
-        let request = request(&self.client, &self.interest, &self.cursor);
+        let request = request(&self.client, &self.interest, &self.place.after());
         self.state = State::Opening(Box::pin(async move {
             let silent = |_| Status::unavailable(format!("there was no answer in {timeout:?}"));
             time::timeout(timeout, open(service, request)).await.map_err(silent)?
@@ -167,7 +156,7 @@ impl Stream for Subscription {
                 }
                 State::Opening(opening) => match ready!(opening.as_mut().poll(cx)) {
                     Ok((events, cursor)) => {
-                        this.cursor = cursor;
+                        this.place.begun(cursor);
                         this.state = State::Open(events);
                         this.resume.opened();
                         continue;
@@ -188,7 +177,7 @@ impl fmt::Debug for Subscription {
         f.debug_struct("Subscription")
             .field("client", &self.client)
             .field("interest", &self.interest)
-            .field("cursor", &self.cursor)
+            .field("place", &self.place)
             .finish_non_exhaustive()
     }
 }

@@ -10,8 +10,13 @@ use switchboard_proto::v1::{ClientFrame, client_frame, server_frame};
 use super::FRAME_BYTES_MAX;
 use crate::{Error, node::Node};
 
-/// What may wait to be sent, in bytes. Requests are held back long before; pongs are not.
-const WAITING_BYTES_MAX: usize = 16 * FRAME_BYTES_MAX;
+/// Once so many bytes wait to be sent, requests are held back.
+const ROOM_BYTES: usize = 64 * 1024;
+
+/// What may wait to be sent, in bytes: a request of any length behind others, and many pongs, which
+/// are not held back.
+const WAITING_BYTES_MAX: usize = 2 * FRAME_BYTES_MAX;
+const _: () = assert!(ROOM_BYTES + FRAME_BYTES_MAX < WAITING_BYTES_MAX);
 
 /// From the node.
 pub(super) enum Incoming {
@@ -58,11 +63,7 @@ impl Incoming {
 impl Outgoing {
     /// Adds a frame to what waits to be sent.
     pub(super) fn push(&mut self, frame: client_frame::Frame) {
-        self.push_frame(ClientFrame { frame: Some(frame) });
-    }
-
-    /// Adds a frame to what waits to be sent.
-    pub(super) fn push_frame(&mut self, frame: ClientFrame) {
+        let frame = ClientFrame { frame: Some(frame) };
         match self {
             Self::Tcp(outgoing) => outgoing.push(&frame),
             Self::Grpc(outgoing) => outgoing.push(frame),
@@ -76,7 +77,7 @@ impl Outgoing {
 
     /// Whether requests may be added.
     pub(super) fn has_room(&self) -> bool {
-        self.bytes() < FRAME_BYTES_MAX
+        self.bytes() < ROOM_BYTES
     }
 
     /// Whether so much waits that the node must have ceased to read, although it still sends.

@@ -14,6 +14,7 @@ use super::{
     carrier::{self, Incoming, Outgoing},
     inbox::{Inbox, OWN},
     requests::{Requests, answered_by},
+    standing::{STANDING, Standing},
 };
 use crate::{
     Error,
@@ -47,6 +48,8 @@ pub(super) struct Keeper {
     pub(super) events: Arc<dyn Fn(Event) + Send + Sync>,
     pub(super) patience: Duration,
     pub(super) requests: Arc<Requests>,
+    /// What was asked for and goes on.
+    pub(super) standing: Arc<Standing>,
     /// Where it is in the inbox, if it follows.
     pub(super) inbox: Option<Mutex<Inbox>>,
 }
@@ -151,6 +154,7 @@ impl Keeper {
             }),
             traceparent: String::new(),
         }));
+        self.standing.connected();
         let mut incoming = incoming;
         let end = connection.hold(&mut incoming).await;
         let held = connection.welcomed.map_or(Duration::ZERO, |since| since.elapsed());
@@ -164,14 +168,14 @@ impl Keeper {
 
 impl Connection<'_> {
     async fn hold(&mut self, incoming: &mut Incoming) -> End {
-        let requests = &self.keeper.requests;
+        let Keeper { requests, standing, .. } = self.keeper;
         loop {
-            if self.welcomed.is_some() && self.draining.is_none() {
-                while self.outgoing.has_room()
-                    && let Some(frame) = requests.take()
-                {
-                    self.outgoing.push_frame(frame);
-                }
+            let sends = self.welcomed.is_some() && self.draining.is_none();
+            while sends
+                && self.outgoing.has_room()
+                && let Some(frame) = standing.take().or_else(|| requests.take())
+            {
+                self.outgoing.push(frame);
             }
             if requests.is_closing() {
                 return End::Closed;
@@ -196,6 +200,7 @@ impl Connection<'_> {
                     return self.ended(Some(error));
                 },
                 () = requests.woken() => {}
+                () = standing.due(), if sends => {}
                 () = self.keeper.arrived(), if self.welcomed.is_some() => {
                     let frames = self.keeper.inbox().map(|mut inbox| inbox.say());
                     for frame in frames.into_iter().flatten() {
@@ -211,8 +216,9 @@ impl Connection<'_> {
     }
 
     fn take(&mut self, frame: server_frame::Frame) {
-        let Keeper { requests, events, status, patience, .. } = self.keeper;
+        let Keeper { requests, standing, events, status, patience, .. } = self.keeper;
         match answered_by(&frame) {
+            Some(id) if STANDING <= id => return self.tell(standing.answered(id, frame)),
             Some(id) if OWN <= id => return self.own_answered(id),
             Some(id) => return requests.answer(id, Ok(frame)),
             None => {}
@@ -250,6 +256,12 @@ impl Connection<'_> {
             server_frame::Frame::Typing(hint) => {
                 events(Event::Typing { peer: hint.peer, typing: hint.typing });
             }
+            server_frame::Frame::Event(it) => self.tell(standing.event(it)),
+            server_frame::Frame::Delivery(it) => self.tell(standing.delivery(it)),
+            server_frame::Frame::Error(message) if STANDING <= message.request_id => {
+                let error = Error::new(&message.code, message.content);
+                self.tell(standing.refused(message.request_id, error));
+            }
             // What was said of arrived messages is said again on the next connection.
             server_frame::Frame::Error(message) if OWN <= message.request_id => {
                 self.own_answered(message.request_id);
@@ -271,8 +283,14 @@ impl Connection<'_> {
                 self.draining = Some(delay);
                 events(Event::Draining { delay });
             }
-            // A welcome that was said already; nothing was subscribed to; answers, above.
+            // A welcome that was said already; answers, above.
             _ => {}
+        }
+    }
+
+    fn tell(&self, event: Option<Event>) {
+        if let Some(event) = event {
+            (self.keeper.events)(event);
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use prost::Message as _;
-use switchboard_proto::v1::{ClientFrame, client_frame, server_frame};
+use switchboard_proto::v1::{client_frame, server_frame};
 use tokio::sync::{Notify, oneshot};
 
 use super::FRAME_BYTES_MAX;
@@ -98,12 +98,7 @@ impl Requests {
         }
         let id = state.last_id + 1;
         let frame = frame(id);
-        let length = payload_len(&frame);
-        if FRAME_BYTES_MAX < length {
-            let what =
-                format!("a frame has at most {FRAME_BYTES_MAX} bytes, and this one {length}");
-            return Err(Error::new("too_large", what));
-        }
+        check_length(&frame)?;
         state.last_id = id;
         let (answer, answered) = oneshot::channel();
         state.queue.push_back(Waiting { id, frame: Some(frame), answer });
@@ -122,10 +117,10 @@ impl Requests {
     }
 
     /// The next request to send.
-    pub(super) fn take(&self) -> Option<ClientFrame> {
+    pub(super) fn take(&self) -> Option<client_frame::Frame> {
         let mut state = self.state();
         if let Some(hint) = state.hints.pop_front() {
-            return Some(ClientFrame { frame: Some(hint) });
+            return Some(hint);
         }
         while let Some(mut waiting) = state.queue.pop_front() {
             if waiting.answer.is_closed() {
@@ -138,10 +133,15 @@ impl Requests {
                     | client_frame::Frame::Send(_)
                     | client_frame::Frame::Acknowledge(_)),
                 ) => Some(frame.clone()),
+                Some(frame @ client_frame::Frame::Publish(publish)) if !publish.ephemeral => {
+                    Some(frame.clone())
+                }
                 _ => waiting.frame.take(),
             };
             state.sent.insert(waiting.id, waiting);
-            return Some(ClientFrame { frame });
+            if frame.is_some() {
+                return frame;
+            }
         }
         None
     }
@@ -208,6 +208,16 @@ impl Requests {
         }
     }
 
+    /// Says that there may be something to send.
+    pub(super) fn nudge(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Why nothing is taken any more, once that is so.
+    pub(super) fn ended(&self) -> Option<Error> {
+        self.state().ended.clone()
+    }
+
     /// Waits until there may be something to send, or the session is asked to close.
     pub(super) async fn woken(&self) {
         self.wake.notified().await;
@@ -253,6 +263,16 @@ pub(super) fn answered_by(frame: &server_frame::Frame) -> Option<u64> {
     }
 }
 
+/// Refuses a frame that no node takes.
+pub(super) fn check_length(frame: &client_frame::Frame) -> Result<(), Error> {
+    let length = payload_len(frame);
+    if FRAME_BYTES_MAX < length {
+        let what = format!("a frame has at most {FRAME_BYTES_MAX} bytes, and this one {length}");
+        return Err(Error::new("too_large", what));
+    }
+    Ok(())
+}
+
 /// The length of a frame without its tag and length.
 fn payload_len(frame: &client_frame::Frame) -> usize {
     match frame {
@@ -289,9 +309,9 @@ mod tests {
     }
 
     fn taken(requests: &Requests) -> Vec<u64> {
-        let id = |frame: ClientFrame| match frame.frame {
-            Some(client_frame::Frame::Echo(echo)) => echo.request_id,
-            Some(client_frame::Frame::Ingest(ingest)) => ingest.request_id,
+        let id = |frame| match frame {
+            client_frame::Frame::Echo(echo) => echo.request_id,
+            client_frame::Frame::Ingest(ingest) => ingest.request_id,
             other => panic!("{other:?}"),
         };
         std::iter::from_fn(|| requests.take()).map(id).collect()

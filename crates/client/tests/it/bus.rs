@@ -5,4 +5,5 @@ mod node;
 mod publish;
 mod queues;
 mod request;
+mod sessions;
 mod subscribe;

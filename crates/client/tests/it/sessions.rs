@@ -188,7 +188,7 @@ async fn who_is_refused_for_good_does_not_come_back() {
 
 #[tokio::test]
 async fn what_is_no_frame_ends_the_connection_and_not_the_session() {
-    let too_long = [0x0a, 0x81, 0x80, 4];
+    let too_long = [0x0a, 0x81, 0xa0, 0x40];
     let no_message = [0x0a, 3, 0xff, 0xff, 0xff];
     let garbage: [&[u8]; 4] = [b"HTTP/1.1 400 Bad Request\r\n", &[0; 8], &too_long, &no_message];
     let mut gateway = Gateway::listen(Over::Tcp).await;

@@ -47,7 +47,7 @@ async fn it_has_begun_when_it_is_there() {
     );
     reader.events([8, 0, 9]).await;
     assert_eq!(sequences(&mut subscription, 3).await, [8, 0, 9], "0 is ephemeral");
-    assert_eq!(subscription.cursor(), "9");
+    assert_eq!(subscription.cursor(), "7-tag/9");
     drop(subscription);
     reader.left().await;
 }
@@ -56,7 +56,8 @@ async fn it_has_begun_when_it_is_there() {
 async fn it_goes_on_behind_what_it_gave_whatever_breaks() {
     let mut node = Node::start().await;
     let client = node.client();
-    let (subscription, reader) = tokio::join!(client.subscribe(all(), "start"), node.begun());
+    let (subscription, reader) =
+        tokio::join!(client.subscribe(all(), "start"), node.begun_at("0-tag"));
     let breaks = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&breaks);
     let mut subscription = subscription.unwrap().with_breaks(move |it| {
@@ -85,8 +86,8 @@ async fn it_goes_on_behind_what_it_gave_whatever_breaks() {
             None => drop(reader),
         }
         let next = async {
-            let reader = node.begun().await;
-            assert_eq!(reader.request.after, (first + 2).to_string());
+            let reader = node.begun_at(&format!("{}-tag", round + 1)).await;
+            assert_eq!(reader.request.after, format!("{round}-tag/{}", first + 2));
             reader.events([first + 2, first + 3]).await;
             reader
         };
@@ -133,7 +134,7 @@ async fn a_node_that_was_killed_is_waited_for() {
         reader.events([2]).await;
         reader
     });
-    assert_eq!((came, reader.request.after.as_str()), (vec![2], "1"));
+    assert_eq!((came, reader.request.after.as_str()), (vec![2], "now/1"));
 }
 
 #[tokio::test]
@@ -150,7 +151,7 @@ async fn what_coming_back_does_not_mend_is_given_out_and_ends_it() {
         let ended = time::timeout(DEADLINE, subscription.next()).await.unwrap().unwrap();
         assert_eq!(ended.unwrap_err().code(), code);
         assert!(subscription.next().await.is_none(), "it is over");
-        assert_eq!(subscription.cursor(), "1");
+        assert_eq!(subscription.cursor(), "now/1");
     }
 }
 

@@ -85,7 +85,7 @@ fn tell(options: &Options, published: Published) -> Result<(), Failure> {
     match (options.ephemeral, new) {
         (true, _) => output::line(format_args!("published")),
         (false, true) => output::line(format_args!("published {sequence}")),
-        (false, false) => output::line(format_args!("published {sequence} before")),
+        (false, false) => output::line(format_args!("published {sequence} (before)")),
     }
 }
 

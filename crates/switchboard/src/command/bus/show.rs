@@ -257,7 +257,8 @@ mod tests {
             &an_event(b"a\x1b[31m\n", "text/plain"),
             "17 2025-11-21T10:00:00.123Z orders.eu order.created a\\u{1b}[31m\\n",
             "{\"sequence\":17,\"topic\":\"orders.eu\",\"type\":\"order.created\",\
-             \"data_base64\":\"YRtbMzFtCg==\",\"content_type\":\"text/plain\",\"at\":1763719200123}",
+             \"data_base64\":\"YRtbMzFtCg==\",\"content_type\":\"text/plain\",\
+             \"at\":1763719200123}",
         );
         let ephemeral = Event {
             sequence: 0,

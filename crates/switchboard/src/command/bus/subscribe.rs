@@ -40,7 +40,7 @@ async fn follow(options: &Options) -> Result<(), Failure> {
         () = stop.wait() => return Ok(()),
     };
     let mut events = subscribed.map_err(&failed)?.with_breaks(note_break);
-    output::note(format_args!("subscribed behind {}", output::clean(events.cursor())));
+    output::note(format_args!("subscribed behind {}", output::clean(&events.cursor())));
     let mut left = options.count;
     while left != Some(0) {
         let event = tokio::select! {
