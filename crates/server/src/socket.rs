@@ -58,6 +58,15 @@ impl Encoding {
             Self::Json => "switchboard.v1.json",
         }
     }
+
+    /// How long a message is at the most whose frame has so many bytes on the wire: JSON has bytes
+    /// in base64.
+    const fn message_bytes_max(self, frame_bytes_max: usize) -> usize {
+        match self {
+            Self::Proto => frame_bytes_max,
+            Self::Json => frame_bytes_max.div_ceil(3) * 4,
+        }
+    }
 }
 
 /// What the handshake says of a client.
@@ -131,13 +140,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER)
             .write_buffer_size(0)
-            .max_write_buffer_size(limits.session_queue_bytes_max + limits.frame_bytes_max)
-            .max_message_size(Some(limits.frame_bytes_max))
-            .max_frame_size(Some(limits.frame_bytes_max));
+            .max_write_buffer_size(limits.session_queue_bytes_max + message_bytes_max)
+            .max_message_size(Some(message_bytes_max))
+            .max_frame_size(Some(message_bytes_max));
         let stream =
             WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
         let mut socket = Self {
             stream,
+        let message_bytes_max = encoding.message_bytes_max(limits.frame_bytes_max);
             seat: Seat::new(gateway, caller, Transport::WebSocket),
             encoding,
             tenant: Some(Box::new(tenant)),
