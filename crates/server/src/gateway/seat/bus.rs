@@ -236,8 +236,7 @@ impl Bus {
     ) -> (Delivered, usize) {
         let mut delivered = Delivered::Nothing;
         while !out.is_full() {
-            let read = self.read_on(node, context, out);
-            let consumed = self.take_deliveries(node, context, out);
+            // What comes live waits in memory, all else where it is kept: so it goes first.
             match self.mailbox.take(context.waker()) {
                 Taken::Run(number, run) => {
                     delivered = Delivered::Something;
@@ -251,6 +250,8 @@ impl Bus {
                 }
                 Taken::Nothing => {}
             }
+            let read = self.read_on(node, context, out);
+            let consumed = self.take_deliveries(node, context, out);
             if !read && !consumed {
                 break;
             }
