@@ -58,6 +58,15 @@ impl Encoding {
             Self::Json => "switchboard.v1.json",
         }
     }
+
+    /// How long a message is at the most whose frame has so many bytes on the wire: JSON has bytes
+    /// in base64.
+    const fn message_bytes_max(self, frame_bytes_max: usize) -> usize {
+        match self {
+            Self::Proto => frame_bytes_max,
+            Self::Json => frame_bytes_max.div_ceil(3) * 4,
+        }
+    }
 }
 
 /// What the handshake says of a client.
@@ -100,20 +109,30 @@ enum Stage {
 struct Frames<'a> {
     encoding: Encoding,
     bytes: &'a mut Vec<u8>,
-    texts: Vec<String>,
+    texts: Texts,
+}
+
+/// Frames as JSON, and how long they are together.
+#[derive(Default)]
+struct Texts {
+    all: Vec<String>,
+    bytes: usize,
 }
 
 impl Outgoing for Frames<'_> {
     fn push(&mut self, reply: &Reply<'_>) {
         match self.encoding {
             Encoding::Proto => Outgoing::push(self.bytes, reply),
-            Encoding::Json => self.texts.push(wire::json::write(reply)),
+            Encoding::Json => {
+                let text = wire::json::write(reply);
+                self.texts.bytes += text.len();
+                self.texts.all.push(text);
+            }
         }
     }
 
     fn is_full(&self) -> bool {
-        // Texts are counted by the hundred bytes, which a frame takes about.
-        FULL <= self.bytes.len() + self.texts.len() * 128
+        FULL <= self.bytes.len() + self.texts.bytes
     }
 }
 
@@ -128,12 +147,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     ) -> Self {
         let Greeting { caller, tenant, client, after } = greeting;
         let limits = &gateway.node.limits;
+        let message_bytes_max = encoding.message_bytes_max(limits.frame_bytes_max);
         let config = WebSocketConfig::default()
             .read_buffer_size(BUFFER)
             .write_buffer_size(0)
-            .max_write_buffer_size(limits.session_queue_bytes_max + limits.frame_bytes_max)
-            .max_message_size(Some(limits.frame_bytes_max))
-            .max_frame_size(Some(limits.frame_bytes_max));
+            .max_write_buffer_size(limits.session_queue_bytes_max + message_bytes_max)
+            .max_message_size(Some(message_bytes_max))
+            .max_frame_size(Some(message_bytes_max));
         let stream =
             WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
         let mut socket = Self {
@@ -149,7 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if let Some(client) = client {
             // The path and the query are the hello.
             gateway.scratches.lend(|Scratch { out, .. }| {
-                let mut out = Frames { encoding, bytes: out, texts: Vec::new() };
+                let mut out = Frames { encoding, bytes: out, texts: Texts::default() };
                 socket.hear(
                     Request::Hello {
                         tenant: "",
@@ -167,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     fn drive(&mut self, context: &mut Context<'_>, scratch: &mut Scratch) -> Poll<()> {
         let mut out =
-            Frames { encoding: self.encoding, bytes: &mut scratch.out, texts: Vec::new() };
+            Frames { encoding: self.encoding, bytes: &mut scratch.out, texts: Texts::default() };
         if self.seat.poll(context, &mut out) {
             self.second(&mut out);
         }
@@ -321,7 +341,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             Pin::new(&mut self.stream).start_send(message)?;
         }
         out.bytes.clear();
-        for text in out.texts.drain(..) {
+        for text in std::mem::take(&mut out.texts).all {
             self.unsent += text.len();
             Pin::new(&mut self.stream).start_send(Message::Text(text.into()))?;
         }

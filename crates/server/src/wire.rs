@@ -2,6 +2,8 @@
 
 pub(crate) mod base64;
 pub(crate) mod bus;
+#[cfg(test)]
+pub(crate) mod examples;
 pub(crate) mod frame;
 pub(crate) mod json;
 pub(crate) mod vault;

@@ -29,8 +29,6 @@ pub(super) struct Queues {
 #[derive(Debug, Default)]
 struct Own {
     names: BTreeMap<QueueName, u32>,
-    /// What each is removed by from the matcher.
-    handles: HashMap<u32, Handle>,
     matcher: Matcher,
     handles: HashMap<u32, Handle>,
     /// Who takes the events of a topic and type, by the number of both, as far as it was asked.

@@ -87,7 +87,8 @@ impl Held {
         seat.poll(context, out);
         while seat.over().is_none() && out.is_empty() {
             if seat.deliver(context, out) {
-                break;
+                // What was done may have given nothing to send.
+                continue;
             }
             let Some(requests) = &mut self.requests else {
                 // What was asked for is still answered.

@@ -1,6 +1,6 @@
 //! A client's end of a session, over each transport.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, prost::Message as _};
@@ -83,10 +83,15 @@ impl Line {
 
     /// Sends a frame.
     pub(crate) async fn say(&mut self, frame: client_frame::Frame) {
+        assert!(self.try_say(frame).await, "the node listens");
+    }
+
+    /// Sends a frame, if the node listens.
+    pub(crate) async fn try_say(&mut self, frame: client_frame::Frame) -> bool {
         let frame = ClientFrame { frame: Some(frame) };
         match &mut self.0 {
-            Kind::Tcp { stream, .. } => stream.write_all(&frame.encode_to_vec()).await.unwrap(),
-            Kind::Grpc { frames, .. } => frames.send(frame).await.unwrap(),
+            Kind::Tcp { stream, .. } => stream.write_all(&frame.encode_to_vec()).await.is_ok(),
+            Kind::Grpc { frames, .. } => frames.send(frame).await.is_ok(),
             Kind::Socket { stream, json } => {
                 let bytes = frame.encode_to_vec();
                 let message = if *json {
@@ -95,7 +100,7 @@ impl Line {
                 } else {
                     Message::Binary(bytes.into())
                 };
-                stream.send(message).await.unwrap();
+                stream.send(message).await.is_ok()
             }
         }
     }
@@ -182,8 +187,9 @@ impl Kind {
 }
 
 fn descriptor(name: &str) -> MessageDescriptor {
-    let pool = DescriptorPool::decode(DESCRIPTORS).unwrap();
-    pool.get_message_by_name(&format!("switchboard.v1.{name}")).unwrap()
+    static POOL: LazyLock<DescriptorPool> =
+        LazyLock::new(|| DescriptorPool::decode(DESCRIPTORS).unwrap());
+    POOL.get_message_by_name(&format!("switchboard.v1.{name}")).unwrap()
 }
 
 pub(crate) fn hello(tenant: &str, client: &str) -> client_frame::Frame {

@@ -1,6 +1,7 @@
 //! A server in this process, on free ports, over the simplest ledger: what its transports promise.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a suite of tests")]
 
+mod bus;
 mod chat;
 mod connections;
 mod drain;

@@ -49,6 +49,8 @@ pub(crate) struct Node {
 #[derive(Default)]
 pub(crate) struct World {
     model: Model,
+    /// Where events and queues are kept.
+    pub(crate) log: Arc<Model>,
     condition: Mutex<Option<Condition>>,
     failed: Notify,
     /// While set, answers wait.
@@ -193,7 +195,7 @@ impl Node {
         let ports = Ports {
             chats: Arc::new(Model::default()),
             records: Arc::new(Model::default()),
-            log: Arc::new(Model::default()),
+            log: Arc::clone(&world.log) as _,
             ledger: Arc::clone(&world) as _,
             journal: Arc::clone(&world) as _,
             store: Arc::clone(&world) as _,
@@ -224,6 +226,12 @@ impl Node {
     pub(crate) async fn grpc(&self) -> IngestServiceClient<Channel> {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.main)).unwrap();
         IngestServiceClient::new(endpoint.connect().await.unwrap())
+    }
+
+    /// A connection for gRPC clients.
+    pub(crate) async fn channel(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.main)).unwrap();
+        endpoint.connect().await.unwrap()
     }
 
     /// Posts JSON and returns the status and the body.

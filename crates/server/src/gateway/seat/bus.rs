@@ -249,8 +249,7 @@ impl Bus {
     ) -> (Delivered, usize) {
         let mut delivered = Delivered::Nothing;
         while !out.is_full() {
-            let read = self.read_on(node, context, out);
-            let consumed = self.take_deliveries(node, context, out);
+            // What comes live waits in memory, all else where it is kept: so it goes first.
             let taken = self.stay.as_ref().map(|stay| stay.mailbox().take(context.waker()));
             match taken.unwrap_or(Taken::Nothing) {
                 Taken::Run(number, run) => {
@@ -265,6 +264,8 @@ impl Bus {
                 }
                 Taken::Nothing => {}
             }
+            let read = self.read_on(node, context, out);
+            let consumed = self.take_deliveries(node, context, out);
             if !read && !consumed {
                 break;
             }
