@@ -1,7 +1,7 @@
 //! The bus: typed events to topics, for whoever subscribes, and queues whose events are shared.
 //!
-//! An *event* of a *topic* stands in its tenant's log, where [`Log`] keeps it, or is *ephemeral* and
-//! reaches those who are there right now. Who they are, a [`Matcher`] tells.
+//! An *event* of a *topic* stands in its tenant's log, where [`Log`] keeps it, or is *ephemeral*
+//! and reaches those who are there right now. Who they are, a [`Matcher`] tells.
 
 mod body;
 mod event;

@@ -22,14 +22,15 @@ pub(crate) const fn of(code: Code) -> (tonic::Code, StatusCode) {
         | Code::InvalidQueue
         | Code::InvalidRequest => (Grpc::InvalidArgument, StatusCode::BAD_REQUEST),
         Code::TooLarge => (Grpc::ResourceExhausted, StatusCode::PAYLOAD_TOO_LARGE),
-        Code::TooManyRequests => (Grpc::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS),
+        Code::TooManyRequests | Code::SlowConsumer => {
+            (Grpc::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS)
+        }
         Code::Unauthorized => (Grpc::Unauthenticated, StatusCode::UNAUTHORIZED),
         Code::Forbidden => (Grpc::PermissionDenied, StatusCode::FORBIDDEN),
         Code::Conflict => (Grpc::Aborted, StatusCode::CONFLICT),
         Code::NotFound => (Grpc::NotFound, StatusCode::NOT_FOUND),
         // What was there once, and whoever holds its cursor can do nothing about it.
         Code::CursorExpired => (Grpc::NotFound, StatusCode::GONE),
-        Code::SlowConsumer => (Grpc::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS),
         Code::MethodNotAllowed => (Grpc::Unimplemented, StatusCode::METHOD_NOT_ALLOWED),
         Code::UnsupportedMediaType => (Grpc::InvalidArgument, StatusCode::UNSUPPORTED_MEDIA_TYPE),
         Code::Unavailable => (Grpc::Unavailable, StatusCode::SERVICE_UNAVAILABLE),

@@ -16,6 +16,9 @@ const CHAT_SEGMENT_MAX: usize = 32 * MIB;
 /// record, and what it has by itself.
 const VAULT_SEGMENT: (usize, usize) = (3 * MIB, 32 * MIB);
 
+/// The same of the bus's, for the longest event.
+const BUS_SEGMENT: (usize, usize) = (3 * MIB, 32 * MIB);
+
 /// Opens the store that the options name.
 ///
 /// # Errors
@@ -48,6 +51,10 @@ pub(crate) async fn open(
         chat_flush_entries: options.checkpoint_messages.max(1) as usize,
         vault_segment_bytes: segment_bytes.clamp(VAULT_SEGMENT.0, VAULT_SEGMENT.1),
         vault_flush_bytes: options.vault.checkpoint_vault_mib as usize * MIB,
+        bus_segment_bytes: segment_bytes.clamp(BUS_SEGMENT.0, BUS_SEGMENT.1),
+        bus_flush_bytes: options.bus.checkpoint_bus_mib as usize * MIB,
+        bus_memory_bytes: options.bus.bus_memory_mib as usize * MIB / 2,
+        bus_cache_bytes: options.bus.bus_memory_mib as usize * MIB / 2,
         entropy: u64::from_le_bytes(entropy),
         ..switchboard_embedded::Options::default()
     };

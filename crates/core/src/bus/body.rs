@@ -6,8 +6,8 @@
 //! | origin | data
 //! ```
 //!
-//! Numbers are little-endian. A publisher's event is put so once; logs keep it so, and those who are
-//! subscribed share it: nothing is copied from one form to another on the way.
+//! Numbers are little-endian. A publisher's event is put so once; logs keep it so, and those who
+//! are subscribed share it: nothing is copied from one form to another on the way.
 
 use std::{fmt, sync::Arc};
 

@@ -436,7 +436,9 @@ mod tests {
             let handles: Vec<_> = (0..100).map(insert).collect();
             assert_eq!(matcher.len(), 100);
             assert_eq!(found(&matcher, "a.7.b.c", "x"), [7]);
-            handles.into_iter().for_each(|handle| matcher.remove(handle));
+            for handle in handles {
+                matcher.remove(handle);
+            }
             assert!(matcher.is_empty() && matcher.edges.is_empty(), "round {round}");
             assert!(matcher.words.numbers.is_empty(), "round {round}");
             assert_eq!(matcher.typed, 0, "round {round}");

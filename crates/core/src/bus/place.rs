@@ -29,9 +29,9 @@ pub enum Since {
 }
 
 impl Since {
-    /// Takes a place as it is written: `now`, `start`, a cursor of this tenant, a sequence, a time as
-    /// `@` and milliseconds, or a cursor and a sequence behind it with `/` between them, for whoever
-    /// began at the cursor and has come to the sequence. Empty is `default`.
+    /// Takes a place as it is written: `now`, `start`, a cursor of this tenant, a sequence, a time
+    /// as `@` and milliseconds, or a cursor and a sequence behind it with `/` between them, for
+    /// whoever began at the cursor and has come to the sequence. Empty is `default`.
     ///
     /// # Errors
     ///

@@ -32,8 +32,8 @@ pub enum Turn {
 }
 
 impl Turn {
-    /// The event that tells it: its data is `{"client":…,"session":…}`. The session is that by which
-    /// a consumer tells whether he knows of a newer one.
+    /// The event that tells it: its data is `{"client":…,"session":…}`. The session is that by
+    /// which a consumer tells whether he knows of a newer one.
     pub fn told(self, client: &ClientId, session: u64) -> Body {
         let word = match self {
             Self::Online => "online",

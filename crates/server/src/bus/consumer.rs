@@ -141,7 +141,9 @@ impl Consumer {
     /// What was pulled beside the last that was handed out.
     pub(crate) fn take_pulled(&mut self) -> Vec<Delivery> {
         let pulled = std::mem::take(&mut self.pulled);
-        pulled.iter().for_each(|it| self.node.metrics.bus.delivered(it.id.attempt));
+        for delivery in &pulled {
+            self.node.metrics.bus.delivered(delivery.id.attempt);
+        }
         pulled.into()
     }
 

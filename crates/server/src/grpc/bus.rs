@@ -230,9 +230,9 @@ fn until_refused<T: Send>(
 /// What a feed hands out, from now on.
 fn events(feed: Feed) -> impl Stream<Item = Result<SubscribeResponse, Status>> + Send {
     stream::try_unfold(feed, async |mut feed| {
-        let fed = future::poll_fn(|context| feed.poll_next(context)).await;
-        let fed = fed.map_err(|error| status::grpc(&error))?;
-        Ok(Some((frame(&fed), feed)))
+        let next = future::poll_fn(|context| feed.poll_next(context)).await;
+        let next = next.map_err(|error| status::grpc(&error))?;
+        Ok(Some((frame(&next), feed)))
     })
 }
 

@@ -28,8 +28,8 @@ impl Bus {
     pub(super) fn new(r: &mut Registrar) -> Self {
         let published: Family<Labels, Counter> = r.add(
             "switchboard_events_published",
-            "Events by how their publishing ended: durable, ephemeral, duplicate (published before), \
-             conflict (published before, with other contents)",
+            "Events by how their publishing ended: durable, ephemeral, duplicate (published \
+             before), conflict (published before, with other contents)",
             Family::default(),
         );
         let delivered: Family<Labels, Counter> = r.add(

@@ -221,33 +221,12 @@ pub(crate) fn write(reply: &Reply<'_>, out: &mut Vec<u8>) {
         }
         Reply::Happened { user, entry, cursor } => chat::write_entry(*user, entry, cursor, out),
         Reply::Typing { peer, typing } => chat::write_typing(*peer, *typing, out),
-        Reply::Published { request_id, published } => {
-            bus::write_published(*request_id, *published, out);
-        }
-        Reply::Subscribed { request_id, subscription, cursor } => {
-            bus::write_subscribed(*request_id, *subscription, *cursor, out);
-        }
-        Reply::Unsubscribed { request_id, subscription } => {
-            bus::write_about(bus::UNSUBSCRIBE, *subscription, *request_id, out);
-        }
-        Reply::Event { subscription, event } => bus::write_event(*subscription, event, out),
-        Reply::Consuming { request_id, consumer } => {
-            bus::write_about(bus::CONSUME, *consumer, *request_id, out);
-        }
-        Reply::Cancelled { request_id, consumer } => {
-            bus::write_about(bus::CANCEL, *consumer, *request_id, out);
-        }
-        Reply::Delivery { consumer, queue, delivery } => {
-            bus::write_delivery(*consumer, queue, delivery, out);
-        }
-        Reply::Settled { request_id, done, refused } => {
-            bus::write_settled(*request_id, (*done, refused), out);
-        }
         Reply::Drain { delay_ms } => {
             let delay = (*delay_ms).into();
             begin(out, DRAIN, integer_len(delay));
             put_integer(out, 1, delay);
         }
+        reply => bus::write(reply, out),
     }
 }
 

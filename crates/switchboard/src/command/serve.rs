@@ -123,7 +123,7 @@ pub(crate) struct Options {
     pub(crate) vault: vault::Records,
 
     #[command(flatten)]
-    pub(crate) bus: bus::Events,
+    pub(crate) bus: bus::Topics,
 
     /// Let the machine write the memory of the node to disk when it crashes, and debuggers look
     /// into it: keys and values may be in there.

@@ -10,7 +10,7 @@ use switchboard_client::Client;
 use tokio::{task::JoinSet, time};
 use tokio_stream::StreamExt as _;
 
-use crate::node::Node;
+use crate::node::{DEADLINE, Node};
 
 /// How often the node is killed.
 const ROUNDS: u32 = 25;
@@ -54,8 +54,15 @@ fn nothing_acknowledged_is_lost_or_doubled() {
             for caller in 0..8 {
                 callers.spawn(load(node.url(), Arc::clone(&told), caller, round));
             }
-            // Anywhere between the first request and the last: the moment is not to be chosen.
-            time::sleep(Duration::from_millis(u64::from(3 + round * 2))).await;
+            // Once the load gets through, at a moment that is not to be chosen.
+            let before = told.lock().unwrap().len();
+            let through = async {
+                while told.lock().unwrap().len() < before + 100 {
+                    time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            time::timeout(DEADLINE, through).await.unwrap();
+            time::sleep(Duration::from_millis(u64::from(round * 2))).await;
             node.kill();
             for ended in callers.join_all().await {
                 let () = ended;

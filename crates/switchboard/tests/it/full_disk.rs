@@ -20,7 +20,7 @@ fn a_full_disk_refuses_new_keys_answers_repeats_and_goes_on_when_there_is_room()
         std::io::stderr().write_all(said).unwrap();
         return;
     }
-    let node = Node::on_small_disk(24);
+    let node = Node::on_small_disk(36);
     assert_eq!(node.ingest("a", "K-00000-A"), "\"id\":1,\"new\":true");
     let ballast = node.seen_by_it("ballast");
     let fill = |bytes: usize| {

@@ -23,7 +23,7 @@ pub(super) struct Batches<Q, A> {
     /// Those that are handed on next, with their numbers.
     next: Vec<Q>,
     ids: Vec<u64>,
-    batches: VecDeque<Batch<A>>,
+    under_way: VecDeque<Batch<A>>,
 }
 
 struct Batch<A> {
@@ -34,7 +34,7 @@ struct Batch<A> {
 
 impl<Q, A> Batches<Q, A> {
     pub(super) fn new(entrance: Entrance) -> Self {
-        Self { entrance, next: Vec::new(), ids: Vec::new(), batches: VecDeque::new() }
+        Self { entrance, next: Vec::new(), ids: Vec::new(), under_way: VecDeque::new() }
     }
 
     /// Takes one more, to be handed on with the next batch.
@@ -45,7 +45,7 @@ impl<Q, A> Batches<Q, A> {
 
     /// Whether any wait for their answers.
     pub(super) fn waiting(&self) -> bool {
-        !self.ids.is_empty() || !self.batches.is_empty()
+        !self.ids.is_empty() || !self.under_way.is_empty()
     }
 
     /// Hands on those that came, as one batch.
@@ -65,7 +65,7 @@ impl<Q, A> Batches<Q, A> {
             node.metrics.panicked();
             Box::pin(async { Err(defect()) })
         });
-        self.batches.push_back(Batch { answer, ids, began });
+        self.under_way.push_back(Batch { answer, ids, began });
     }
 
     /// Hands over the answers that are there, and says how many.
@@ -76,7 +76,7 @@ impl<Q, A> Batches<Q, A> {
         mut each: impl FnMut(u64, Result<A>),
     ) -> usize {
         let mut count = 0;
-        while let Some(batch) = self.batches.front_mut() {
+        while let Some(batch) = self.under_way.front_mut() {
             let polled = catch_unwind(AssertUnwindSafe(|| batch.answer.as_mut().poll(context)));
             let answers = match polled {
                 Ok(Poll::Pending) => break,
@@ -86,7 +86,7 @@ impl<Q, A> Batches<Q, A> {
                     Err(defect())
                 }
             };
-            let Some(Batch { ids, began, .. }) = self.batches.pop_front() else { break };
+            let Some(Batch { ids, began, .. }) = self.under_way.pop_front() else { break };
             count += ids.len();
             match answers {
                 Ok(answers) => self.tell(&ids, answers, began.elapsed(), &mut each),
@@ -125,7 +125,7 @@ impl<Q, A> Batches<Q, A> {
 impl<Q, A> Drop for Batches<Q, A> {
     fn drop(&mut self) {
         let left = Error::new(Code::Unavailable, "the client left before the answer");
-        for Batch { ids, began, .. } in self.batches.drain(..) {
+        for Batch { ids, began, .. } in self.under_way.drain(..) {
             self.entrance.ended(Err(&left), ids.len() as u64, began.elapsed());
         }
         if !self.ids.is_empty() {
@@ -137,6 +137,6 @@ impl<Q, A> Drop for Batches<Q, A> {
 
 impl<Q, A> fmt::Debug for Batches<Q, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batches").field("batches", &self.batches.len()).finish_non_exhaustive()
+        f.debug_struct("Batches").field("under_way", &self.under_way.len()).finish_non_exhaustive()
     }
 }

@@ -314,7 +314,9 @@ impl Bus {
                 self.reading.swap_remove(at);
             }
         }
-        refused.into_iter().for_each(|(asked, error)| self.refuse(asked, error, out));
+        for (asked, error) in refused {
+            self.refuse(asked, error, out);
+        }
         any
     }
 

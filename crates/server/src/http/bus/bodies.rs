@@ -165,6 +165,7 @@ pub(super) struct QueueRequest {
 
 /// A queue and how it is now.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the surface")]
 pub(super) struct Queue<'a> {
     #[schema(example = "invoices")]
     queue: &'a str,
@@ -246,6 +247,7 @@ pub(super) struct Deliveries<'a> {
 
 /// An event for one consumer, until it is settled or its time is up.
 #[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the surface")]
 pub(super) struct Delivery<'a> {
     /// What it is settled by.
     delivery: String,

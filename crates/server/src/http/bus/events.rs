@@ -84,8 +84,8 @@ impl Query {
             match: `*` stands for any one word, a last `>` for one or more", example = "orders.>"),
         ("types" = Option<String>, Query, description = "Types, separated by commas, of which one \
             must be that of the event; absent: any"),
-        ("after" = Option<String>, Query, description = "`now`, `start`, a cursor, a sequence, or a \
-            time as `@` and milliseconds. Absent: `now` for a stream, `start` for a page"),
+        ("after" = Option<String>, Query, description = "`now`, `start`, a cursor, a sequence, or \
+            a time as `@` and milliseconds. Absent: `now` for a stream, `start` for a page"),
         ("limit" = Option<u32>, Query, description = "Of a page: 1 to 1,000; 100 where it is \
             absent"),
         ("Last-Event-ID" = Option<String>, Header, description = "Of a stream: before `after`"),

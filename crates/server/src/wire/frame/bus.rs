@@ -3,7 +3,7 @@
 use switchboard_core::{
     Code,
     bus::{Content, Cursor, DeadLetter, Delivery, Event, Published, QueueId, Settled},
-    session::{BusRequest, Request, Settle},
+    session::{BusRequest, Reply, Request, Settle},
 };
 use switchboard_proto::field::{Fields, Malformed, Value, put_varint, varint_len};
 
@@ -122,17 +122,39 @@ fn uint32(value: Value<'_>) -> Result<u32, Malformed> {
     integer(value).map(|value| value as u32)
 }
 
-pub(super) fn write_published(request_id: u64, published: Published, out: &mut Vec<u8>) {
+/// Appends a frame of the bus; nothing for any other.
+pub(super) fn write(reply: &Reply<'_>, out: &mut Vec<u8>) {
+    match *reply {
+        Reply::Published { request_id, published } => write_published(request_id, published, out),
+        Reply::Subscribed { request_id, subscription, cursor } => {
+            write_subscribed(request_id, subscription, cursor, out);
+        }
+        Reply::Unsubscribed { request_id, subscription } => {
+            write_about(UNSUBSCRIBE, subscription, request_id, out);
+        }
+        Reply::Event { subscription, event } => write_event(subscription, event, out),
+        Reply::Consuming { request_id, consumer } => {
+            write_about(CONSUME, consumer, request_id, out);
+        }
+        Reply::Cancelled { request_id, consumer } => {
+            write_about(CANCEL, consumer, request_id, out);
+        }
+        Reply::Delivery { consumer, queue, delivery } => {
+            write_delivery(consumer, queue, delivery, out);
+        }
+        Reply::Settled { request_id, done, refused } => {
+            write_settled(request_id, (done, refused), out);
+        }
+        _ => {}
+    }
+}
+
+fn write_published(request_id: u64, published: Published, out: &mut Vec<u8>) {
     let Published { sequence, new } = published;
     put_numbers(PUBLISH, &[(1, sequence), (2, new.into()), (3, request_id)], out);
 }
 
-pub(super) fn write_subscribed(
-    request_id: u64,
-    subscription: u32,
-    cursor: Cursor,
-    out: &mut Vec<u8>,
-) {
+fn write_subscribed(request_id: u64, subscription: u32, cursor: Cursor, out: &mut Vec<u8>) {
     let (subscription, cursor) = (subscription.into(), cursor.to_string());
     let len = integer_len(subscription) + text_len(&cursor) + integer_len(request_id);
     begin(out, SUBSCRIBE, len);
@@ -142,7 +164,7 @@ pub(super) fn write_subscribed(
 }
 
 /// An answer that has but the number of whom it is about.
-pub(super) fn write_about(number: u32, whose: u32, request_id: u64, out: &mut Vec<u8>) {
+fn write_about(number: u32, whose: u32, request_id: u64, out: &mut Vec<u8>) {
     put_numbers(number, &[(1, whose.into()), (2, request_id)], out);
 }
 
@@ -161,12 +183,7 @@ pub(super) fn write_event(subscription: u32, event: &Event, out: &mut Vec<u8>) {
     put_event(2, event, &shape, out);
 }
 
-pub(super) fn write_delivery(
-    consumer: u32,
-    queue: &QueueId,
-    delivery: &Delivery,
-    out: &mut Vec<u8>,
-) {
+fn write_delivery(consumer: u32, queue: &QueueId, delivery: &Delivery, out: &mut Vec<u8>) {
     let Delivery { id, event, until } = delivery;
     let (consumer, name) = (consumer.into(), id.written(queue).to_string());
     let (attempt, until) = (id.attempt.into(), until.0.cast_unsigned());
@@ -181,11 +198,7 @@ pub(super) fn write_delivery(
     put_integer(out, 4, until);
 }
 
-pub(super) fn write_settled(
-    request_id: u64,
-    (done, refused): (u32, &[(String, Settled)]),
-    out: &mut Vec<u8>,
-) {
+fn write_settled(request_id: u64, (done, refused): (u32, &[(String, Settled)]), out: &mut Vec<u8>) {
     let code = |settled: Settled| settled.refusal().map_or("", Code::as_str);
     let one_len = |(name, settled): &(String, Settled)| text_len(name) + text_len(code(*settled));
     let len = refused.iter().map(|one| inner_len(one_len(one))).sum::<usize>();

@@ -8,11 +8,11 @@ use switchboard_server::Limits;
 
 /// For how long events are kept, and how much may wait for whom.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Events {
+pub(crate) struct Topics {
     /// For how long the events of some topics are kept, as a filter, `=`, and an age (`90s`, `15m`,
-    /// `12h`, `7d`), a size (`512MiB`, `20GiB`), or both with `/` between them: `orders.>=30d/20GiB`.
-    /// The first rule whose filter matches a topic counts; where none does, events are kept for
-    /// ever. Sizes are those of one tenant.
+    /// `12h`, `7d`), a size (`512MiB`, `20GiB`), or both with `/` between them:
+    /// `orders.>=30d/20GiB`. The first rule whose filter matches a topic counts; where none does,
+    /// events are kept for ever. Sizes are those of one tenant.
     #[arg(long, env = "SWITCHBOARD_RETENTION", default_value = "sys.>=7d", value_delimiter = ',')]
     retention: Vec<Rule>,
 
@@ -61,7 +61,7 @@ pub(crate) struct Events {
     pub(crate) checkpoint_bus_mib: u32,
 }
 
-impl Events {
+impl Topics {
     /// The same limits, with those of events as they were given.
     pub(super) fn limit(&self, limits: Limits) -> Limits {
         Limits {
