@@ -16,7 +16,10 @@ use switchboard_core::{
         Pull, Pulled, QueueId, Settlement, Verdict,
     },
 };
-use tokio::time::{Sleep, sleep};
+use tokio::{
+    runtime::Handle,
+    time::{Sleep, sleep},
+};
 
 use super::hub::Waiting;
 use crate::node::Node;
@@ -201,18 +204,33 @@ impl Consumer {
     }
 }
 
+/// Gives deliveries back whose consumer is gone. It takes its place when this returns; nobody needs
+/// the answer.
+fn give_back(node: &Node, queue: QueueId, deliveries: impl IntoIterator<Item = DeliveryId>) {
+    let now = node.ports.clock.now();
+    let back = Verdict::Return { at: now, reason: CONSUMER_LEFT.into() };
+    let deliveries: Vec<_> = deliveries.into_iter().map(|id| (id, back.clone())).collect();
+    if !deliveries.is_empty() {
+        drop(node.ports.log.settle(Settlement { queue, deliveries, now }));
+    }
+}
+
 impl Drop for Consumer {
     fn drop(&mut self) {
-        if self.unsettled.is_empty() {
-            return;
-        }
-        let now = self.node.ports.clock.now();
-        let back = Verdict::Return { at: now, reason: CONSUMER_LEFT.into() };
-        let unsettled = std::mem::take(&mut self.unsettled);
-        let deliveries = unsettled.into_keys().map(|id| (id, back.clone())).collect();
         let queue = self.waiting.queue().clone();
-        // It takes its place when it is handed over. Nobody needs the answer.
-        drop(self.node.ports.log.settle(Settlement { queue, deliveries, now }));
+        give_back(&self.node, queue.clone(), std::mem::take(&mut self.unsettled).into_keys());
+        // What is being pulled is given back once it is known what that is.
+        if let Some(pulling) = self.pulling.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let node = self.node.clone();
+            runtime.spawn(async move {
+                if let Ok(pulled) = pulling.await {
+                    let ids = pulled.deliveries.iter().map(|delivery| delivery.id);
+                    give_back(&node, queue, ids);
+                }
+            });
+        }
     }
 }
 
