@@ -13,7 +13,7 @@ use std::{
 use switchboard_core::{
     Millis,
     ingest::{Entry, Ledger, Receipt, Recording},
-    presence::{Appending, Journal, Page, Reading, Report},
+    presence::{Answer, Appended, Journal, Page, Place, Report},
 };
 
 /// A store that keeps nothing beyond its own life.
@@ -39,19 +39,23 @@ impl Ledger for Model {
 }
 
 impl Journal for Model {
-    fn append(&self, report: &Report) -> Appending {
+    fn append(&self, report: &Report) -> Answer<Appended> {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner).push(report.clone());
-        Box::pin(future::ready(Ok(())))
+        Box::pin(future::ready(Ok(None)))
     }
 
-    fn read(&self, from: u64) -> Reading {
+    fn others(&self, _behind: Vec<Place>) -> Answer<Vec<(Place, Report)>> {
+        Box::pin(future::ready(Ok(Vec::new())))
+    }
+
+    fn read(&self, from: u64) -> Answer<Page> {
         let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         // The places are not those of before, once something was pruned: one page is all.
         let reports = if from == 0 { reports.clone() } else { Vec::new() };
-        Box::pin(future::ready(Ok(Page { reports, next: None })))
+        Box::pin(future::ready(Ok(Page { reports, ..Page::default() })))
     }
 
-    fn prune(&self, before: Millis) -> Appending {
+    fn prune(&self, before: Millis) -> Answer<()> {
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         reports.retain(|report| before <= report.at);
         Box::pin(future::ready(Ok(())))

@@ -12,6 +12,7 @@ pub mod error;
 pub mod ingest;
 pub mod presence;
 pub mod session;
+pub mod signals;
 pub mod store;
 pub mod tenant;
 pub mod time;

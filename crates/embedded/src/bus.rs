@@ -21,6 +21,7 @@ mod reader;
 mod recent;
 mod replay;
 mod state;
+mod stays;
 mod tables;
 mod work;
 mod writer;
@@ -35,8 +36,8 @@ use std::{
 use switchboard_core::{
     Millis, Result, Tenant,
     bus::{
-        self, Attendance, Created, Draft, Page, Published, Pull, Pulled, QueueId, QueueSettings,
-        QueueState, Read, Retention, Settled, Settlement, Signals, Since,
+        self, Attendance, Created, Draft, Gone, Page, Published, Pull, Pulled, QueueId,
+        QueueSettings, QueueState, Read, Retention, Settled, Settlement, Signals, Since,
     },
     presence::GatewayId,
 };
@@ -145,11 +146,11 @@ impl bus::Log for Front {
         self.ask(|answer| Task::Attend { attendances, answer })
     }
 
-    fn abandon(&self, but: Vec<GatewayId>, now: Millis) -> bus::Answer<u64> {
-        let (but, queue): (Arc<[GatewayId]>, _) = (but.into(), Arc::clone(&self.queue));
+    fn abandon(&self, gone: Gone, now: Millis) -> bus::Answer<u64> {
+        let (gone, queue) = (Arc::new(gone), Arc::clone(&self.queue));
         let part = move |behind| {
-            let (but, arrived) = (Arc::clone(&but), Instant::now());
-            let task = |answer| Task::Abandon { but, behind, now, answer };
+            let (gone, arrived) = (Arc::clone(&gone), Instant::now());
+            let task = |answer| Task::Abandon { gone, behind, now, answer };
             queue.ask(|answer| Work { task: task(answer), arrived })
         };
         let first = part(None);
@@ -163,6 +164,15 @@ impl bus::Log for Front {
             }
             Ok(notes)
         })
+    }
+
+    fn gateways(&self) -> bus::Answer<Vec<GatewayId>> {
+        Box::pin(future::ready(Ok(self.shared.gateways())))
+    }
+
+    fn newest(&self, tenants: Vec<Tenant>) -> bus::Answer<Vec<u64>> {
+        let newest = tenants.iter().map(|tenant| self.shared.newest_of(tenant)).collect();
+        Box::pin(future::ready(Ok(newest)))
     }
 
     fn expire(&self, rules: Arc<[Retention]>, now: Millis) -> bus::Answer<u64> {

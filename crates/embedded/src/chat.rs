@@ -117,6 +117,10 @@ impl chat::Chats for Front {
         })))
     }
 
+    fn newest(&self, users: Vec<User>) -> chat::Answer<Vec<u64>> {
+        Self::told(users.iter().map(|user| self.shared.newest_of(user)).collect())
+    }
+
     fn trace(&self, sender: User, id: ClientMessageId) -> chat::Answer<Steps> {
         self.ask(|answer| Task::Trace { sender, id, answer })
     }

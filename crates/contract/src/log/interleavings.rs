@@ -5,8 +5,8 @@ use std::sync::Arc;
 use switchboard_core::{
     Code, Error, Millis, Result, Tenant,
     bus::{
-        Attendance, Body, Content, DeliveryId, Draft, IdempotencyKey, Interest, Log, Page, Pull,
-        QueueId, QueueName, QueueSettings, Read, Retention, Settlement, Since, TopicFilter,
+        Attendance, Body, Content, DeliveryId, Draft, Gone, IdempotencyKey, Interest, Log, Page,
+        Pull, QueueId, QueueName, QueueSettings, Read, Retention, Settlement, Since, TopicFilter,
         Verdict,
     },
     presence::GatewayId,
@@ -248,10 +248,12 @@ impl Both<'_> {
                 ours.attend(batch).await.unwrap();
             }
             95 => {
-                let but: Vec<GatewayId> =
-                    (0..3).filter(|_| walk.one_in(2)).map(GatewayId).collect();
-                let theirs = model.abandon(but.clone(), now).await.unwrap();
-                assert_eq!(ours.abandon(but.clone(), now).await.unwrap(), theirs, "{but:?}");
+                let some = (0..3).filter(|_| walk.one_in(2)).map(GatewayId).collect();
+                let gone = if walk.one_in(2) { Gone::AllBut(some) } else { Gone::These(some) };
+                let theirs = model.abandon(gone.clone(), now).await.unwrap();
+                assert_eq!(ours.abandon(gone.clone(), now).await.unwrap(), theirs, "{gone:?}");
+                let theirs = model.gateways().await.unwrap();
+                assert_eq!(ours.gateways().await.unwrap(), theirs, "behind {gone:?}");
             }
             96..98 => {
                 let rules = walk.rules();

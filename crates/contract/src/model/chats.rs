@@ -277,6 +277,12 @@ impl switchboard_core::chat::Chats for super::Model {
         ready(self.chats.lock().inbox(&user, after, limit))
     }
 
+    fn newest(&self, users: Vec<User>) -> Answer<Vec<u64>> {
+        let said = self.chats.lock();
+        let newest = |user| said.inboxes.get(&who(&user)).map_or(0, |inbox| inbox.len() as u64);
+        ready(Ok(users.into_iter().map(newest).collect()))
+    }
+
     fn trace(&self, sender: User, id: ClientMessageId) -> Answer<Steps> {
         ready(self.chats.lock().trace(&sender, &id))
     }

@@ -109,8 +109,8 @@ impl Writer {
                 Answered::new(answer, self.attend(&attendances)?)
             }
             Task::Expire { expiring, answer } => Answered::new(answer, self.expire(expiring)?),
-            Task::Abandon { but, behind, now, answer } => {
-                Answered::new(answer, self.abandon(&but, behind.as_ref(), now)?)
+            Task::Abandon { gone, behind, now, answer } => {
+                Answered::new(answer, self.abandon(&gone, behind.as_ref(), now)?)
             }
         };
         self.group.answer(answered);

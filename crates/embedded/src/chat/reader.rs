@@ -232,6 +232,11 @@ impl Shared {
         Ok(MessagesPage { messages, last_id: last })
     }
 
+    /// The sequence of the newest entry of a user's inbox.
+    pub(super) fn newest_of(&self, user: &User) -> Result<u64, Error> {
+        self.user_key(user).map_or(Ok(0), |key| self.newest(key))
+    }
+
     /// What stands in an inbox behind a sequence; none where nothing of it has happened.
     pub(super) fn inbox(
         &self,

@@ -5,7 +5,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use switchboard_core::{bus::Attendance, presence::GatewayId};
+use switchboard_core::{
+    bus::{Attendance, Gone},
+    presence::GatewayId,
+};
 use tokio::{
     sync::Notify,
     time::{Duration, sleep},
@@ -69,7 +72,8 @@ impl Node {
     /// and nobody is left.
     pub(crate) async fn announce(self, gateway: GatewayId, stop: CancellationToken) {
         loop {
-            let abandoned = self.ports.log.abandon(vec![gateway], self.ports.clock.now()).await;
+            let all_but = Gone::AllBut(vec![gateway]);
+            let abandoned = self.ports.log.abandon(all_but, self.ports.clock.now()).await;
             match abandoned {
                 Ok(0) => break,
                 Ok(clients) => {

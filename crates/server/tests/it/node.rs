@@ -15,7 +15,7 @@ use switchboard_contract::Model;
 use switchboard_core::{
     Code, Error, Millis,
     ingest::{Entry, Ledger, Recording},
-    presence::{Appending, Journal, Reading, Report},
+    presence::{Answer, Appended, Journal, Page, Place, Report},
     store::{Condition, Store, Vitals},
     time::Clock,
 };
@@ -120,7 +120,7 @@ impl Ledger for World {
 }
 
 impl Journal for World {
-    fn append(&self, report: &Report) -> Appending {
+    fn append(&self, report: &Report) -> Answer<Appended> {
         if self.journal_fails.load(Ordering::Relaxed) {
             let failed = || Err(Error::new(Code::Unavailable, "the journal is full"));
             return Box::pin(async move { failed() });
@@ -128,14 +128,18 @@ impl Journal for World {
         self.model.append(report)
     }
 
-    fn read(&self, from: u64) -> Reading {
+    fn read(&self, from: u64) -> Answer<Page> {
         if self.journal_fails.load(Ordering::Relaxed) {
             return Box::pin(async { Err(Error::new(Code::Unavailable, "it can't be read")) });
         }
         self.model.read(from)
     }
 
-    fn prune(&self, before: Millis) -> Appending {
+    fn others(&self, behind: Vec<Place>) -> Answer<Vec<(Place, Report)>> {
+        self.model.others(behind)
+    }
+
+    fn prune(&self, before: Millis) -> Answer<()> {
         self.model.prune(before)
     }
 }

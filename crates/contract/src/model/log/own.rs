@@ -9,8 +9,8 @@ use std::{
 use switchboard_core::{
     ClientId, Code, Error, Millis, Result,
     bus::{
-        Attendance, Body, Created, DeadLetter, Draft, Event, Interest, Page, Published, Pulled,
-        QueueName, QueueSettings, QueueState, Read, Retention, Settled, Settlement, Since,
+        Attendance, Body, Created, DeadLetter, Draft, Event, Gone, Interest, Page, Published,
+        Pulled, QueueName, QueueSettings, QueueState, Read, Retention, Settled, Settlement, Since,
         TopicFilter, Turn, rule_of,
     },
     presence::GatewayId,
@@ -258,11 +258,19 @@ impl Own {
         }
     }
 
-    pub(super) fn abandon(&mut self, but: &[GatewayId], now: Millis) -> u64 {
+    pub(super) fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    pub(super) fn gateways(&self) -> impl Iterator<Item = GatewayId> {
+        self.clients.values().flat_map(|stay| stay.gateways.keys().copied())
+    }
+
+    pub(super) fn abandon(&mut self, gone: &Gone, now: Millis) -> u64 {
         let mut notes = 0;
         for stay in self.clients.values_mut() {
             let before = stay.gateways.len();
-            stay.gateways.retain(|gateway, _| but.contains(gateway));
+            stay.gateways.retain(|gateway, _| !gone.includes(*gateway));
             notes += (before - stay.gateways.len()) as u64;
         }
         let clients: Vec<ClientId> = self.clients.keys().cloned().collect();
