@@ -10,7 +10,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("switchboard-proto", &[]),
     ("switchboard-contract", &["switchboard-core"]),
     ("switchboard-embedded", &["switchboard-core"]),
+    ("switchboard-nats", &["switchboard-core"]),
+    ("switchboard-postgres", &["switchboard-core"]),
     ("switchboard-server", &["switchboard-core", "switchboard-proto"]),
+    ("switchboard-servers", &[]),
     ("switchboard-client", &["switchboard-proto"]),
     (
         "switchboard",
@@ -18,6 +21,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "switchboard-client",
             "switchboard-core",
             "switchboard-embedded",
+            "switchboard-nats",
+            "switchboard-postgres",
             "switchboard-proto",
             "switchboard-server",
         ],
@@ -37,7 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "switchboard-sessions",
         &["switchboard-contract", "switchboard-core", "switchboard-proto", "switchboard-server"],
     ),
-    ("xtask", &[]),
+    ("xtask", &["switchboard-servers"]),
 ];
 
 /// What the core knows of others: hashes, ciphers and the rules of phone numbers, which are no part
