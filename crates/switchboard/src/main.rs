@@ -45,6 +45,7 @@ enum Command {
     Respond(command::bus::respond::Options),
     Queue(command::bus::queue::Options),
     Call(command::call::Options),
+    Healthcheck(command::healthcheck::Options),
     /// Drive a running node and print throughput and a latency histogram.
     #[command(subcommand)]
     Bench(command::bench::Bench),
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
         Command::Respond(options) => command::bus::respond::run(options),
         Command::Queue(options) => command::bus::queue::run(options),
         Command::Call(options) => command::call::run(options),
+        Command::Healthcheck(options) => command::healthcheck::run(options),
         Command::Bench(command::bench::Bench::Ingest(options)) => command::bench::run(options),
     };
     match outcome {
