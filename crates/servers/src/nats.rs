@@ -73,7 +73,7 @@ fn spawn(port: u16, folder: &Path) -> Result<Process> {
     let program = found.unwrap_or("nats-server");
     let words = [program, "-a", "127.0.0.1", "-p", &port.to_string()].map(ToOwned::to_owned);
     let log = folder.join("log");
-    let mut process = Process::start(&words, &log, "KILL")?;
+    let process = Process::start(&words, &log, "KILL")?;
     let told = |error| format!("{error}; {}", fs::read_to_string(&log).unwrap_or_default());
     process.listens(port).map_err(told)?;
     Ok(process)

@@ -142,7 +142,7 @@ fn spawn(bin: &Path, data: &Path, port: u16, settings: &Vec<String>) -> Result<P
         command.extend(["-c".to_owned(), setting.clone()]);
     }
     let log = data.with_file_name("log");
-    let mut process = Process::start(&command, &log, "QUIT")?;
+    let process = Process::start(&command, &log, "QUIT")?;
     let told = |error| format!("{error}; {}", fs::read_to_string(&log).unwrap_or_default());
     process.listens(port).map_err(told)?;
     // It may listen before it takes connections.

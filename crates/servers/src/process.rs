@@ -66,9 +66,12 @@ impl Process {
     }
 
     /// Waits until it listens.
-    pub(crate) fn listens(&mut self, port: u16) -> Result<()> {
+    pub(crate) fn listens(&self, port: u16) -> Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < DEADLINE {
+            if rustix::process::test_kill_process(self.pid).is_err() {
+                return Err(format!("it ended before it listened on port {port}"));
+            }
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return Ok(());
             }
