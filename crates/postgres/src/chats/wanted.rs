@@ -113,7 +113,7 @@ impl<'a> Wanted<'a> {
         let counted = chat_columns(self.counts.iter().map(|(chat, _)| chat));
         let ids: Vec<i64> = self.counts.iter().map(|&(_, id)| bigint(id)).collect();
         // Prepared before the first of them is sent, so that they are sent in this order.
-        let [make, lock, head, name, count] = [
+        let statements = [
             link.statement(MAKE).await?,
             link.statement(LOCK).await?,
             link.statement(HEADS).await?,
@@ -127,11 +127,11 @@ impl<'a> Wanted<'a> {
         let of_counted: [Value<'_>; 4] = [&counted.0, &counted.1, &counted.2, &ids];
         let (made, locked, heads, named, counted) = tokio::join!(
             biased;
-            rows(link, &make, made.0.len(), &of_made),
-            rows(link, &lock, locked.0.len(), &of_locked),
-            rows(link, &head, chats.0.len(), &of_chats),
-            rows(link, &name, named.0.len(), &of_named),
-            rows(link, &count, ids.len(), &of_counted),
+            rows(link, &statements[0], made.0.len(), &of_made),
+            rows(link, &statements[1], locked.0.len(), &of_locked),
+            rows(link, &statements[2], chats.0.len(), &of_chats),
+            rows(link, &statements[3], named.0.len(), &of_named),
+            rows(link, &statements[4], ids.len(), &of_counted),
         );
         // The first that failed says why; the others only that it did.
         made?;
@@ -174,9 +174,9 @@ impl<'a> Wanted<'a> {
         for row in heads {
             state.chats.insert(*asked(row, &chats)?, head(row, 1)?);
         }
-        let names: Vec<_> = self.named.iter().collect();
+        let ids: Vec<_> = self.named.iter().collect();
         for row in named {
-            let (sender, id) = asked(row, &names)?;
+            let (sender, id) = asked(row, &ids)?;
             state.named.insert((*sender, (*id).clone()), message(row, 1)?);
         }
         state.counts = self.counts.iter().map(|&counted| (counted, None)).collect();
