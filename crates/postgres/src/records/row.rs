@@ -102,9 +102,9 @@ pub(super) fn profile_checks(tenant: &Tenant, profile: &Profile) -> i64 {
 /// The profile of a row: `number`, `memory_kib`, `passes`, `lanes`, `salt`, `checks`. None if it is
 /// damaged.
 pub(super) fn profile(row: &Row, tenant: &Tenant) -> Option<Profile> {
-    let word = |index| row.try_get::<_, i64>(index).ok().and_then(|it| u32::try_from(it).ok());
+    let number = |index| row.try_get::<_, i64>(index).ok().and_then(|it| u32::try_from(it).ok());
+    let work = Work { memory_kib: number(1)?, passes: number(2)?, lanes: number(3)? };
     let number = row.try_get::<_, i16>(0).ok()?.try_into().ok()?;
-    let work = Work { memory_kib: word(1)?, passes: word(2)?, lanes: word(3)? };
     let salt = row.try_get::<_, &[u8]>(4).ok()?.try_into().ok()?;
     let profile = Profile { number, salt, work };
     let checks: i64 = row.try_get(5).ok()?;
