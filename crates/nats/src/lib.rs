@@ -65,6 +65,15 @@ pub struct Nats {
 }
 
 impl Nats {
+    /// Whether these are addresses of servers.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::InvalidRequest`].
+    pub fn check(urls: &str) -> Result<()> {
+        servers(urls).map(|_| ())
+    }
+
     /// Connects to one of the servers at `urls`, which are separated by commas. From then on it
     /// connects again by itself, for ever.
     ///
@@ -76,7 +85,7 @@ impl Nats {
         let servers = servers(urls)?;
         let news = Arc::new(News::default());
         let client = connect(servers, &news).await?;
-        check(&client, &news).await?;
+        check_server(&client, &news).await?;
         let (ears, stop) = (Arc::new(Ears::default()), CancellationToken::new());
         let (outbox, outgoing) = outbox::outbox();
         let (node, tasks) = (rand::rng().random(), TaskTracker::new());
@@ -138,7 +147,7 @@ fn servers(urls: &str) -> Result<Vec<ServerAddr>> {
     let server = |url: &str| {
         let url = url.trim();
         let known = ["nats://", "tls://"].iter().any(|scheme| url.starts_with(scheme));
-        let server = url.parse::<ServerAddr>().ok().filter(|_| known);
+        let server = url.parse::<ServerAddr>().ok().filter(|it| known && !it.host().is_empty());
         server.ok_or_else(|| {
             // It may have a password.
             let what = "this is no address of a NATS server, such as nats://127.0.0.1:4222 (or \
@@ -162,8 +171,10 @@ async fn connect(servers: Vec<ServerAddr>, news: &Arc<News>) -> Result<Client> {
         };
         let what = match error.kind() {
             ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-                format!("NATS at {names} does not let this node in: its address needs the right \
-                         user and password, or token")
+                format!(
+                    "NATS at {names} does not let this node in: its address needs the right \
+                         user and password, or token"
+                )
             }
             _ if began.elapsed() < START => {
                 time::sleep(Duration::from_millis(200)).await;
@@ -198,7 +209,7 @@ fn options(news: &Arc<News>) -> ConnectOptions {
 }
 
 /// Whether the server is one that does what is needed, and lets us.
-async fn check(client: &Client, news: &News) -> Result<()> {
+async fn check_server(client: &Client, news: &News) -> Result<()> {
     let version = client.server_info().version;
     if !client.is_server_compatible(OLDEST.0, OLDEST.1, OLDEST.2) {
         let (major, minor, patch) = OLDEST;
@@ -232,10 +243,8 @@ async fn settle_doubts(client: Client, news: Arc<News>, stop: CancellationToken)
             while client.connection_state() == State::Connected {
                 // Answered once the server has taken in all subscriptions that were made before.
                 let asked = client.request(CHECK, Bytes::new()).await;
-                let there = asked.map_or_else(
-                    |error| error.kind() == RequestErrorKind::NoResponders,
-                    |_| true,
-                );
+                let there = asked
+                    .map_or_else(|error| error.kind() == RequestErrorKind::NoResponders, |_| true);
                 if there {
                     if let Some(listener) = news.listener() {
                         listener.missed();

@@ -18,8 +18,9 @@ impl AsRef<Nodes> for Opened {
 
 async fn nats() -> Opened {
     let server = Server::start().unwrap();
-    let node = async || -> Arc<dyn Signals> {
-        Arc::new(switchboard_nats::Nats::connect(&server.url()).await.unwrap())
+    let node = async || {
+        let node = switchboard_nats::Nats::connect(&server.url()).await.unwrap();
+        Arc::new(node) as Arc<dyn Signals>
     };
     let nodes = [node().await, node().await, node().await];
     Opened(nodes, server)

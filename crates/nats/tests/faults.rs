@@ -202,3 +202,32 @@ async fn one_that_is_too_old_is_refused() {
     let url = format!("nats://127.0.0.1:{port}");
     refused(Nats::connect(&url).await, Code::Unavailable, "at least 2.2.0");
 }
+
+/// A server with a user for each right.
+const USERS: &str = r#"
+authorization: { users: [
+  { user: "all", password: "secret" },
+  { user: "ours", password: "secret",
+    permissions: { publish: "switchboard.1.>", subscribe: "switchboard.1.>" } },
+  { user: "none", password: "secret", permissions: { publish: "a.>", subscribe: "a.>" } }
+  { user: "deaf", password: "secret", permissions: { publish: ">", subscribe: "a.>" } }
+] }
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rights_that_are_missing_are_told_at_once() {
+    let server = Server::with(USERS).unwrap();
+    let connect = async |user: &str| {
+        Nats::connect(&format!("nats://{user}@127.0.0.1:{}", server.port())).await
+    };
+    for user in ["all:secret", "ours:secret"] {
+        assert!(connect(user).await.unwrap().is_connected(), "{user}");
+    }
+    for user in ["all:wrong", "nobody:secret"] {
+        refused(connect(user).await, Code::Unavailable, "does not let this node in");
+    }
+    for user in ["none:secret", "deaf:secret"] {
+        refused(connect(user).await, Code::Unavailable, "must publish and subscribe to");
+    }
+    refused(Nats::connect(&server.url()).await, Code::Unavailable, "does not let this node in");
+}

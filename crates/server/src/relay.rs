@@ -23,7 +23,7 @@ use switchboard_core::{
     bus::{self, Event},
     chat,
     presence::{Place, Report},
-    signals::{Listener, Signals, Subject},
+    signals::{Listener, Subject},
 };
 use tokio::sync::Notify;
 

@@ -63,8 +63,6 @@ struct Gap {
     /// What came too early, by its first sequence.
     early: BTreeMap<u64, Vec<Event>>,
     bytes: usize,
-    /// Whether it is being read.
-    is_read: bool,
 }
 
 impl Order {
@@ -124,7 +122,7 @@ impl Order {
             self.open.fetch_add(1, Ordering::Release);
             self.opened.notify_one();
             let due = Instant::now() + PATIENCE;
-            Gap { due, newest, early: BTreeMap::new(), bytes: 0, is_read: false }
+            Gap { due, newest, early: BTreeMap::new(), bytes: 0 }
         });
         gap.newest = newest.max(gap.newest);
         gap
@@ -177,14 +175,10 @@ impl Order {
     /// The gaps that are to be read now, and when the next is; nothing while there is none.
     fn due(&self) -> Option<(Vec<Tenant>, Instant)> {
         let now = Instant::now();
-        let mut gaps = self.lock();
+        let gaps = self.lock();
         let next = gaps.values().map(|gap| gap.due).min()?;
-        let due = gaps.iter_mut().filter(|(_, gap)| gap.due <= now);
-        let due = due.map(|(tenant, gap)| {
-            gap.is_read = true;
-            *tenant
-        });
-        Some((due.collect(), next))
+        let due = gaps.iter().filter(|(_, gap)| gap.due <= now);
+        Some((due.map(|(tenant, _)| *tenant).collect(), next))
     }
 
     /// Reads a tenant's log from what was told last.
@@ -248,14 +242,14 @@ impl Order {
 
     fn postpone(&self, tenant: Tenant) {
         if let Some(gap) = self.lock().get_mut(&tenant) {
-            (gap.due, gap.is_read) = (Instant::now() + RETRY, false);
+            gap.due = Instant::now() + RETRY;
         }
     }
 
     fn finish(&self, tenant: Tenant) {
         let mut gaps = self.lock();
         if let Some(gap) = gaps.get_mut(&tenant) {
-            (gap.due, gap.is_read) = (Instant::now() + PATIENCE, false);
+            gap.due = Instant::now() + PATIENCE;
         }
         self.close(&mut gaps, tenant);
     }

@@ -2,10 +2,13 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge};
+use prometheus_client::metrics::{counter::Counter, family::Family};
 use switchboard_core::signals::Counts;
 
-use super::metrics::{Labels, Registrar};
+use super::{
+    known::Known,
+    metrics::{Labels, Registrar},
+};
 
 /// The metrics of signals between nodes. A node that is alone has none to tell.
 #[derive(Debug)]
@@ -16,7 +19,7 @@ pub(crate) struct Signals {
     spilt: Counter,
     foreign: Counter,
     not_understood: Counter,
-    connected: Gauge,
+    connected: Known,
     reconnects: Counter,
     gaps: Counter,
     nothing: Counter,
@@ -48,9 +51,10 @@ impl Signals {
             spilt: dropped("receiving"),
             foreign: dropped("foreign"),
             not_understood: dropped("unknown"),
-            connected: r.gauge(
+            connected: r.add(
                 "switchboard_signals_connected",
-                "Whether signals reach other nodes now; 0 as well where there are none",
+                "Whether signals reach other nodes now; left out where a node is alone",
+                Known::default(),
             ),
             reconnects: r.counter(
                 "switchboard_signals_reconnects",
@@ -74,7 +78,7 @@ impl Signals {
 
     /// What is counted elsewhere, since the start, and whether there is a connection.
     pub(crate) fn tell(&self, counts: &Counts, connected: bool) {
-        self.connected.set(i64::from(connected));
+        self.connected.set(Some(i64::from(connected)));
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         for (counter, now, before) in [
             (&self.sent, counts.sent, told.sent),

@@ -195,9 +195,10 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::failed(error.to_string()))?;
     let metrics = Metrics::new();
+    let signals = options.nodes.signals().await?;
     let store = store::open(options, Arc::clone(&metrics) as _).await?;
     let ports = Ports {
-        signals: options.nodes.signals().await?,
+        signals,
         chats: Arc::clone(&store.chats),
         ledger: Arc::clone(&store.ledger),
         journal: Arc::clone(&store.journal),

@@ -3,10 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use clap::Args;
-use switchboard_core::{
-    Code,
-    signals::{Alone, Signals},
-};
+use switchboard_core::signals::{Alone, Signals};
 use switchboard_nats::Nats;
 use switchboard_server::Looks;
 
@@ -17,22 +14,12 @@ use crate::{Failure, store};
 pub(crate) struct Nodes {
     /// What keeps the truth: `embedded`, one directory of this machine, or a PostgreSQL database
     /// that many nodes share, such as `postgres://switchboard@127.0.0.1/switchboard`.
-    #[arg(
-        long,
-        env = "SWITCHBOARD_STORE",
-        default_value = "embedded",
-        hide_env_values = true
-    )]
+    #[arg(long, env = "SWITCHBOARD_STORE", default_value = "embedded", hide_env_values = true)]
     pub(crate) store: String,
 
     /// What carries signals between nodes: `local`, nothing, for a node that is alone with its
     /// store; or NATS, such as `nats://127.0.0.1:4222` (several servers with commas between them).
-    #[arg(
-        long,
-        env = "SWITCHBOARD_SIGNALS",
-        default_value = "local",
-        hide_env_values = true
-    )]
+    #[arg(long, env = "SWITCHBOARD_SIGNALS", default_value = "local", hide_env_values = true)]
     signals: String,
 
     /// How often a node looks in the store whether a signal of another was lost, in seconds.
@@ -61,7 +48,7 @@ impl Nodes {
         match (self.is_shared(), self.signals.as_str()) {
             // Neither is told: there may be a password in it.
             (false, _) if self.store != "embedded" => usage(
-                "--store: there is no such store: this program has embedded, a directory of this \
+                "--store: there is no store of this kind: this program has embedded, a directory of this \
                  machine, and postgres://\u{2026}, a database that many nodes share",
             ),
             (true, "local") => usage(
@@ -72,7 +59,10 @@ impl Nodes {
                 "--signals are between nodes that share a store, and this node keeps all in its \
                  own directory: name the database with --store, such as postgres://\u{2026}",
             ),
-            _ => Ok(()),
+            (false, _) => Ok(()),
+            (true, signals) => {
+                Nats::check(signals).map_err(|error| Failure::usage(format!("--signals: {error}")))
+            }
         }
     }
 
@@ -88,9 +78,6 @@ impl Nodes {
         }
         match Nats::connect(&self.signals).await {
             Ok(nats) => Ok(Arc::new(nats)),
-            Err(error) if error.code() == Code::InvalidRequest => {
-                Err(Failure::usage(format!("--signals: {error}")))
-            }
             Err(error) => Err(Failure::failed(error.chain())),
         }
     }
