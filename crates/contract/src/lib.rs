@@ -11,5 +11,6 @@ pub mod log;
 mod model;
 mod random;
 pub mod records;
+pub mod transfer;
 
 pub use self::model::Model;

@@ -38,9 +38,10 @@ impl Log {
             }
             Row::Head { tenant, newest, at } => {
                 let own = kept.of(tenant);
-                let is_it = own.newest == 0 || (own.newest, own.newest_at) == (newest, at);
-                (own.newest, own.newest_at) = (newest, at);
-                is_it
+                if own.newest == 0 {
+                    (own.newest, own.newest_at) = (newest, at);
+                }
+                (own.newest, own.newest_at) == (newest, at)
             }
             Row::Queue { queue: QueueId { tenant, name }, settings, progress } => {
                 let mut made = Queue::new(name.clone(), settings.clone(), progress.cursor);
@@ -64,8 +65,7 @@ impl Log {
             }
             Row::Stay(Stay { tenant, client, newest, gateways }) => {
                 let stay = own::Stay { gateways: gateways.into_iter().collect(), newest };
-                kept.of(tenant).clients.insert(client, stay);
-                true
+                *kept.of(tenant).clients.entry(client).or_insert(stay.clone()) == stay
             }
             _ => true,
         };

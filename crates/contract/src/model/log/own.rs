@@ -38,7 +38,7 @@ pub(super) struct Own {
 }
 
 /// From when a client came to its first gateway until it leaves the last.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Stay {
     /// The newest session at each gateway.
     pub(super) gateways: BTreeMap<GatewayId, u64>,
