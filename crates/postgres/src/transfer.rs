@@ -10,7 +10,7 @@ mod keys;
 mod place;
 mod vault;
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use switchboard_core::{
     Code, Error as Refusal, Result as Answered, Tenant,
@@ -29,6 +29,10 @@ use crate::{
 
 /// What the connections of this are called, so that they are told from those of nodes.
 const NAME: &str = "SET application_name = 'switchboard-transfer'";
+
+/// How often it is looked, and in between, whether a node that has just stopped is gone.
+const LOOKS: usize = 20;
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Whether anybody else uses the database.
 const NODES: &str = "SELECT count(*) FROM pg_stat_activity \
@@ -62,8 +66,8 @@ struct State {
     link: Link,
     /// Whether a transaction reads.
     reading: bool,
-    /// Messages are read in an order that no index has: where the one that does stands.
-    messages: Option<Option<Place>>,
+    /// Messages are read in an order that no index has: where the cursor stands that has it.
+    cursor: Option<Place>,
     origin: String,
 }
 
@@ -143,6 +147,19 @@ pub(crate) async fn check_finished(link: &Link) -> Result<(), Error> {
     }
 }
 
+/// Waits for the connections of nodes that have just stopped.
+async fn wait_for_nodes(link: &Link) -> Result<(), Error> {
+    for _ in 0..LOOKS {
+        let nodes: i64 = link.client.query_one(NODES, &[]).await?.try_get(0)?;
+        if nodes == 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    let what = "a node uses the database: stop all nodes first, nothing may run on either side";
+    Err(Error::new(what))
+}
+
 impl AtRest {
     /// Connects to a database, brings its tables up to date, and makes sure that no node uses it.
     ///
@@ -154,13 +171,8 @@ impl AtRest {
         address::check(&link).await?;
         link.client.batch_execute(NAME).await?;
         migrate::run(&link).await?;
-        let nodes: i64 = link.client.query_one(NODES, &[]).await?.try_get(0)?;
-        if 0 < nodes {
-            return Err(Error::new(
-                "a node uses the database: stop all nodes first, nothing may run on either side",
-            ));
-        }
-        let state = State { link, reading: false, messages: None, origin: String::new() };
+        wait_for_nodes(&link).await?;
+        let state = State { link, reading: false, cursor: None, origin: String::new() };
         Ok(Self { state: Mutex::new(state) })
     }
 
@@ -200,7 +212,7 @@ impl State {
     async fn end_reading(&mut self) -> Done<()> {
         if self.reading {
             self.link.client.batch_execute("COMMIT").await?;
-            (self.reading, self.messages) = (false, None);
+            (self.reading, self.cursor) = (false, None);
         }
         Ok(())
     }

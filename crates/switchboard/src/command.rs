@@ -8,6 +8,7 @@ pub(crate) mod connect;
 pub(crate) mod ingest;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod transfer;
 pub(crate) mod vault;
 
 use std::time::Duration;

@@ -244,10 +244,8 @@ fn read_trace(bytes: &[u8]) -> Done<TraceContext> {
 impl State {
     /// What was said, on from where the cursor stands, or from where it is made to stand.
     pub(super) async fn read_messages(&mut self, from: Option<Place>, max: usize) -> Done<Page> {
-        if self.messages.as_ref() != Some(&from) {
-            if self.messages.is_some() {
-                self.link.client.batch_execute("CLOSE said").await?;
-            }
+        if self.cursor.is_none() || self.cursor != from {
+            self.close().await?;
             self.declare(from.as_ref()).await?;
         }
         let (mut page, mut bytes, mut last) = (Page::default(), 0, None);
@@ -269,8 +267,18 @@ impl State {
             }
         }
         page.next = last;
-        self.messages = Some(page.next.clone());
+        self.cursor.clone_from(&page.next);
+        if page.next.is_none() {
+            self.link.client.batch_execute("CLOSE said").await?;
+        }
         Ok(page)
+    }
+
+    async fn close(&mut self) -> Done<()> {
+        if self.cursor.take().is_some() {
+            self.link.client.batch_execute("CLOSE said").await?;
+        }
+        Ok(())
     }
 
     async fn declare(&mut self, from: Option<&Place>) -> Done<()> {
