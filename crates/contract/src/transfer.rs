@@ -249,7 +249,7 @@ pub async fn what_was_carried_answers_as_the_original<V: Vessel>() {
         drop(destination);
         let ports = vessel.serve().await;
         life.compare(&ports).await;
-        life.go_on(&ports, 200).await;
+        life.go_on(&ports, 80).await;
         life.compare(&ports).await;
     }
 }
@@ -262,7 +262,7 @@ pub async fn what_was_carried_back_answers_as_the_original<V: Vessel>() {
     assert_equal(&carried(&*model, &*destination).await);
     drop(destination);
     let ports = vessel.serve().await;
-    life.go_on(&ports, 200).await;
+    life.go_on(&ports, 80).await;
     drop(ports);
     let (archive, back) = (vessel.archive().await, Arc::new(Model::default()));
     assert_equal(&carried(&*archive, &*back).await);
