@@ -17,9 +17,7 @@ use switchboard_core::{
     vault::Records,
 };
 
-pub use self::faults::{
-    another_row_of_the_same_name_is_refused, what_is_cut_off_is_gone_on_with,
-};
+pub use self::faults::{another_row_of_the_same_name_is_refused, what_is_cut_off_is_gone_on_with};
 use crate::{Model, chats, log, records};
 
 /// Declares one test for each clause of the contract, for a [`Vessel`].

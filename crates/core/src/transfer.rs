@@ -1,9 +1,9 @@
 //! Carrying everything from one store to another.
 //!
-//! What a store holds is told in [`Section`]s, one after the other, each of [`Row`]s in the words of
-//! the domain: so stores need not know of each other. [`carry`] reads what an [`Archive`] tells and
-//! writes it to a [`Destination`], goes on where it was when it is begun again, and in the end has
-//! both tell all once more and compares.
+//! What a store holds is told in [`Section`]s, one after the other, each of [`Row`]s in the words
+//! of the domain: so stores need not know of each other. [`carry`] reads what an [`Archive`] tells
+//! and writes it to a [`Destination`], goes on where it was when it is begun again, and in the end
+//! has both tell all once more and compares.
 //!
 //! **What is deliberately not carried**: the reports of gateways of the last minutes. They matter
 //! for three minutes; meanwhile no node runs, and clients that connect again are counted at once.

@@ -45,8 +45,7 @@ pub(crate) fn open(
     let filter_bytes = options.ingest_memory_bytes / 4;
     let flushed_id = known.next_id - 1;
     let kept = (flushed_id.saturating_sub(known.gaps), flushed_id);
-    let runs =
-        Runs::open(runs_of(&disk), &known.runs, kept, filter_bytes as u64).map(Arc::new)?;
+    let runs = Runs::open(runs_of(&disk), &known.runs, kept, filter_bytes as u64).map(Arc::new)?;
     let mut ledger = Ledger::new(
         Seed(known.seed),
         known.tenants,

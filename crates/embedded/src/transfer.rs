@@ -130,12 +130,7 @@ impl Parts {
         }
     }
 
-    fn read(
-        &mut self,
-        section: Section,
-        from: Option<&Place>,
-        max: usize,
-    ) -> Result<Page, Error> {
+    fn read(&mut self, section: Section, from: Option<&Place>, max: usize) -> Result<Page, Error> {
         match section {
             Section::Keys => self.keys.read(from, max),
             Section::Users | Section::Messages => self.said.read(section, from, max),
@@ -239,7 +234,12 @@ impl AtRest {
         Ok(Ok(Begun::Open(reached.collect())))
     }
 
-    fn take(&self, section: Section, rows: Vec<Row>, reached: Reached) -> Result<Answered<()>, Error> {
+    fn take(
+        &self,
+        section: Section,
+        rows: Vec<Row>,
+        reached: Reached,
+    ) -> Result<Answered<()>, Error> {
         let mut state = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let State { parts: Some(parts), notes } = &mut *state else {
             return Ok(Err(Refusal::new(Code::Unavailable, "the directory is not open")));

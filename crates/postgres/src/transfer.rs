@@ -358,7 +358,9 @@ impl Destination for AtRest {
     }
 
     fn write(&self, section: Section, rows: Vec<Row>, reached: Reached) -> Answer<'_, ()> {
-        Box::pin(async move { Answered::Ok(self.lock().await.write(section, rows, reached).await?) })
+        Box::pin(
+            async move { Answered::Ok(self.lock().await.write(section, rows, reached).await?) },
+        )
     }
 
     fn finish(&self) -> Answer<'_, ()> {

@@ -7,9 +7,7 @@ use std::sync::{
 
 use switchboard_core::{
     Code, Error, Millis, Result,
-    transfer::{
-        Answer, Archive, Begun, Page, Place, Reached, Row, Section, carry,
-    },
+    transfer::{Answer, Archive, Begun, Page, Place, Reached, Row, Section, carry},
 };
 
 use super::{Unwatched, Vessel, assert_equal, carried, lived, refused};

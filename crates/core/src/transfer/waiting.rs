@@ -42,10 +42,7 @@ impl Happened {
             Self::Said(said) => {
                 let Said { tenant, message, sequences, .. } = &**said;
                 let user = |phone| User { tenant: *tenant, phone };
-                [
-                    Some((user(message.from), sequences.from)),
-                    Some((user(message.to), sequences.to)),
-                ]
+                [Some((user(message.from), sequences.from)), Some((user(message.to), sequences.to))]
             }
             Self::Receipt(Receipt { user, peer, sequence, .. }) => {
                 let told = User { tenant: user.tenant, phone: *peer };

@@ -14,13 +14,7 @@ use super::{
     open::{Parts, open},
     queue::{self, Counts, Queue},
 };
-use crate::{
-    Error, Options,
-    disk::Disk,
-    health::Health,
-    log::Spare,
-    transfer::listed,
-};
+use crate::{Error, Options, disk::Disk, health::Health, log::Spare, transfer::listed};
 
 /// All events and queues.
 #[derive(Debug)]
@@ -38,8 +32,7 @@ impl Events {
         options: &Options,
         health: &Arc<Health>,
     ) -> Result<Self, Error> {
-        let Parts { writer, spare, .. } =
-            open(disk, options, health, Arc::new(Unobserved))?;
+        let Parts { writer, spare, .. } = open(disk, options, health, Arc::new(Unobserved))?;
         Ok(Self { writer, spare, listed: None })
     }
 

@@ -189,6 +189,26 @@ impl Entry<'_> {
                 to.extend_from_slice(&tenant.to_le_bytes());
                 put_marks(marks, to);
             }),
+            Self::Head { .. } | Self::Counts { .. } | Self::Held { .. } => self.write_carried(to),
+            Self::Stay { tenant, client, stay } => put(STAY, to, |to| {
+                to.extend_from_slice(&tenant.to_le_bytes());
+                put_text(client.as_str(), to);
+                put_stay(stay, to);
+            }),
+            Self::Event(event) => put(EVENT, to, |to| {
+                to.extend_from_slice(&event.tenant.to_le_bytes());
+                to.extend_from_slice(&event.sequence.to_le_bytes());
+                to.extend_from_slice(&event.at.to_le_bytes());
+                to.extend_from_slice(&event.number.to_le_bytes());
+                to.extend_from_slice(event.body);
+            }),
+            Self::Tenant(tenant) => put(TENANT, to, |to| put_text(tenant.as_str(), to)),
+        }
+    }
+
+    /// Appends what was carried from another store.
+    fn write_carried(&self, to: &mut Vec<u8>) {
+        match self {
             Self::Head { tenant, newest, at } => put(HEAD, to, |to| {
                 to.extend_from_slice(&tenant.to_le_bytes());
                 to.extend_from_slice(&newest.to_le_bytes());
@@ -212,19 +232,7 @@ impl Entry<'_> {
                 to.push(waits);
                 to.extend_from_slice(&at.to_le_bytes());
             }),
-            Self::Stay { tenant, client, stay } => put(STAY, to, |to| {
-                to.extend_from_slice(&tenant.to_le_bytes());
-                put_text(client.as_str(), to);
-                put_stay(stay, to);
-            }),
-            Self::Event(event) => put(EVENT, to, |to| {
-                to.extend_from_slice(&event.tenant.to_le_bytes());
-                to.extend_from_slice(&event.sequence.to_le_bytes());
-                to.extend_from_slice(&event.at.to_le_bytes());
-                to.extend_from_slice(&event.number.to_le_bytes());
-                to.extend_from_slice(event.body);
-            }),
-            Self::Tenant(tenant) => put(TENANT, to, |to| put_text(tenant.as_str(), to)),
+            _ => {}
         }
     }
 }

@@ -126,8 +126,7 @@ impl Keys {
             return Ok(());
         }
         let Keeper { disk, engine, runs, .. } = &self.keeper;
-        let mut pairs: Vec<Pair> =
-            self.fresh.drain().map(|(slot, id)| Pair { slot, id }).collect();
+        let mut pairs: Vec<Pair> = self.fresh.drain().map(|(slot, id)| Pair { slot, id }).collect();
         keeper::room(&**disk, 2 * 16 * pairs.len() as u64)?;
         let set = runs.with(&mut pairs, self.next_id - 1)?;
         let fresh = Fresh {

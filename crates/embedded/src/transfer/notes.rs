@@ -120,7 +120,8 @@ mod tests {
         assert_eq!(Notes::of(&notes.text()), Some(notes.clone()));
         notes.finished = true;
         assert_eq!(Notes::of(&notes.text()), Some(notes));
-        for bad in ["", "x", "switchboard transfer 1\n", "switchboard transfer 1\norigin a\nx end"] {
+        for bad in ["", "x", "switchboard transfer 1\n", "switchboard transfer 1\norigin a\nx end"]
+        {
             assert_eq!(Notes::of(bad), None, "{bad}");
         }
     }

@@ -16,14 +16,8 @@ use super::{
     recent::Card,
 };
 use crate::{
-    Error, Options,
-    disk::Disk,
-    engine::guarded,
-    error::EngineError,
-    health::Health,
-    keeper::Keeps as _,
-    log::Spare,
-    transfer::listed,
+    Error, Options, disk::Disk, engine::guarded, error::EngineError, health::Health,
+    keeper::Keeps as _, log::Spare, transfer::listed,
 };
 
 /// All records.

@@ -7,7 +7,7 @@
 //! put        1 u8 | length of the key u16 | length of the record u32 | key | record
 //! delete     2 u8 | length of the key u16 | version u64 | key
 //! profile    3 u8 | length of the tenant u8 | tenant | profile (29 bytes)
-//! removed    4 u8 | length of the tenant u8 | tenant | version u64       up to it none is put again
+//! removed    4 u8 | length of the tenant u8 | tenant | version u64      up to it none is put again
 //! ```
 //!
 //! Numbers are big-endian. The checksum is CRC-32C of the key and of what stands before it, so that

@@ -33,7 +33,8 @@ const THERE: &str = "SELECT h.tenant, h.labels, coalesce(e.sequence, 0) FROM bus
 
 /// Topics and types, with the last of their events.
 const LABELS: &str = "SELECT d.place, l.number, e.ordinal, e.volume \
-     FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY d (tenant, topic, type, place) \
+     FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY \
+     d (tenant, topic, type, place) \
      CROSS JOIN LATERAL (SELECT number FROM bus_label l \
      WHERE l.tenant = d.tenant AND l.topic = d.topic AND l.type = d.type LIMIT 1) l \
      LEFT JOIN LATERAL (SELECT ordinal, volume FROM bus_event e \
@@ -85,8 +86,8 @@ const STAY: &str = "INSERT INTO bus_stay (tenant, client, gateway, session, newe
 /// What follows from events and deliveries.
 const FINISH: &str = "UPDATE bus_head h SET oldest = coalesce((SELECT e.sequence FROM bus_event e \
      WHERE e.tenant = h.tenant ORDER BY e.sequence LIMIT 1), h.newest + 1); \
-     UPDATE bus_queue q SET held = d.held, leased = d.leased, first_at = d.first, next_at = d.first, \
-     busy = true FROM (SELECT tenant, number, count(*) AS held, \
+     UPDATE bus_queue q SET held = d.held, leased = d.leased, first_at = d.first, \
+     next_at = d.first, busy = true FROM (SELECT tenant, number, count(*) AS held, \
      count(*) FILTER (WHERE leased) AS leased, min(at) AS first FROM bus_held \
      GROUP BY tenant, number) d WHERE q.tenant = d.tenant AND q.number = d.number";
 
@@ -151,7 +152,8 @@ pub(super) fn events() -> Shelf {
         row: |row| {
             let bytes: &[u8] = row.try_get(3)?;
             let len = bytes.len();
-            let body = Body::from_bytes(&bytes.into(), 0, len).ok_or_else(|| damaged("an event"))?;
+            let body =
+                Body::from_bytes(&bytes.into(), 0, len).ok_or_else(|| damaged("an event"))?;
             let event = Event { sequence: number(row, 1)?, at: Millis(row.try_get(2)?), body };
             Ok(Row::Event { tenant: tenant(row, 0)?, event })
         },
@@ -260,7 +262,8 @@ pub(super) fn stays() -> Shelf {
             let (gateways, sessions): (Vec<i64>, Vec<i64>) = (row.try_get(3)?, row.try_get(4)?);
             // Patterns of bits: their order is not that of the database.
             let all = gateways.into_iter().zip(sessions);
-            let all = all.map(|(it, session)| (GatewayId(it.cast_unsigned()), session.cast_unsigned()));
+            let all =
+                all.map(|(it, session)| (GatewayId(it.cast_unsigned()), session.cast_unsigned()));
             let mut gateways: Vec<_> = all.collect();
             gateways.sort_unstable();
             let newest: Vec<i64> = row.try_get(5)?;

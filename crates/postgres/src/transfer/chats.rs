@@ -64,8 +64,8 @@ const RECEIPTS: &str = "INSERT INTO chat_receipt (tenant, phone, sequence, peer,
      $6::bigint[], $7::bigint[]) ON CONFLICT DO NOTHING";
 
 /// How every chat is after its last message and receipt.
-const CHATS: &str = "INSERT INTO chat (tenant, low, high, last_id, by_low, low_unread, high_unread, \
-     low_delivered, low_read, high_delivered, high_read, low_activity, high_activity, low_step, \
+const CHATS: &str = "INSERT INTO chat (tenant, low, high, last_id, by_low, low_unread, \
+     high_unread, low_delivered, low_read, high_delivered, high_read, low_activity, high_activity, low_step, \
      high_step) \
      SELECT l.tenant, l.low, l.high, l.id, l.by_low, \
      (l.id - l.by_low) - (lr.up_to - coalesce(lm.by_low, 0)), \
@@ -356,9 +356,8 @@ async fn put_users(link: &Link, rows: &[Row]) -> Done<u64> {
 async fn by_low(link: &Link, said: &[&Said]) -> Done<Vec<i64>> {
     let chat = |it: &Said| (it.tenant, sides(it.message.from, it.message.to));
     let here: HashSet<_> = said.iter().map(|it| (chat(it), it.message.id)).collect();
-    let is_first = |it: &&&Said| {
-        1 < it.message.id && !here.contains(&(chat(it), it.message.id - 1))
-    };
+    let is_first =
+        |it: &&&Said| 1 < it.message.id && !here.contains(&(chat(it), it.message.id - 1));
     let first: Vec<&Said> = said.iter().filter(is_first).copied().collect();
     let mut known: HashMap<_, i64> = HashMap::new();
     let tenants: Vec<&str> = first.iter().map(|it| it.tenant.as_str()).collect();
@@ -445,15 +444,16 @@ async fn put_receipts(link: &Link, rows: &[Row]) -> Done<u64> {
     let up_to: Vec<i64> = all.iter().map(|it| bigint(it.up_to)).collect();
     let times: Vec<i64> = all.iter().map(|it| it.at.0).collect();
     let statement = link.statement(RECEIPTS).await?;
-    let values: Values<'_> =
-        &[&tenants, &phones, &sequences, &peers, &read, &up_to, &times];
+    let values: Values<'_> = &[&tenants, &phones, &sequences, &peers, &read, &up_to, &times];
     Ok(link.client.execute(&statement, values).await?)
 }
 
 pub(super) async fn finish(link: &Link) -> Done<()> {
     link.client.batch_execute(INBOXES).await?;
     if link.client.query_one(MISSING, &[]).await?.try_get(0)? {
-        return Err(conflict("something that was said or acknowledged is missing, so what is there"));
+        return Err(conflict(
+            "something that was said or acknowledged is missing, so what is there",
+        ));
     }
     link.client.batch_execute(CHATS).await?;
     Ok(())

@@ -16,7 +16,8 @@ const PUT: &str = "INSERT INTO ledger (tenant, key, id) \
      SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[]) ON CONFLICT DO NOTHING";
 
 /// The next id is one behind the greatest.
-const NEXT: &str = "SELECT setval('ledger_id', greatest(max(id), 1), max(id) IS NOT NULL) FROM ledger";
+const NEXT: &str =
+    "SELECT setval('ledger_id', greatest(max(id), 1), max(id) IS NOT NULL) FROM ledger";
 
 pub(super) fn shelf() -> Shelf {
     Shelf {
@@ -32,7 +33,8 @@ pub(super) fn shelf() -> Shelf {
             _ => Vec::new(),
         },
         row: |row| {
-            let key = u32::try_from(row.try_get::<_, i32>(1)?).ok().and_then(IngestKey::from_number);
+            let key =
+                u32::try_from(row.try_get::<_, i32>(1)?).ok().and_then(IngestKey::from_number);
             let key = key.ok_or_else(|| damaged("a key"))?;
             Ok(Row::Key { entry: Entry { tenant: tenant(row, 0)?, key }, id: number(row, 2)? })
         },

@@ -123,8 +123,7 @@ async fn put_profiles(link: &Link, rows: &[Row]) -> Done<u64> {
     let passes: Vec<i64> = all.iter().map(|(_, it)| it.work.passes.into()).collect();
     let lanes: Vec<i64> = all.iter().map(|(_, it)| it.work.lanes.into()).collect();
     let salts: Vec<&[u8]> = all.iter().map(|(_, it)| &it.salt[..]).collect();
-    let checks: Vec<i64> =
-        all.iter().map(|(tenant, it)| row::profile_checks(tenant, it)).collect();
+    let checks: Vec<i64> = all.iter().map(|(tenant, it)| row::profile_checks(tenant, it)).collect();
     let statement = link.statement(PROFILES).await?;
     let values: super::Values<'_> =
         &[&tenants, &numbers, &memory, &passes, &lanes, &salts, &checks];

@@ -54,7 +54,11 @@ impl Writer {
     }
 
     /// Makes room for an entry, behind what may be there of others, and numbers its tenant.
-    fn begin_load(&mut self, needed: usize, tenant: &Tenant) -> Result<Result<u32, Refusal>, Error> {
+    fn begin_load(
+        &mut self,
+        needed: usize,
+        tenant: &Tenant,
+    ) -> Result<Result<u32, Refusal>, Error> {
         let there = self.loading.len() + self.group.payload().len();
         if self.payload_max < there + needed + TENANT_MAX + DELIVERY_MAX
             && let Err(refusal) = self.end_load()?
@@ -100,7 +104,9 @@ impl Writer {
         let known = self.shared.marks(number);
         match known.told().get(&filter) {
             Some(there) if *there == (sequence, count) => return Ok(Ok(())),
-            Some(_) => return Ok(Err(conflict(&format!("what has expired of {}", filter.as_str())))),
+            Some(_) => {
+                return Ok(Err(conflict(&format!("what has expired of {}", filter.as_str()))));
+            }
             None => {}
         }
         let mark = Mark::told(filter, sequence, count);
@@ -138,8 +144,7 @@ impl Writer {
         self.fresh.numbers += 1;
         let counted = self.fresh.numbers;
         let body_bytes = body.as_bytes();
-        let entry =
-            EventEntry { tenant: number, sequence, at, number: counted, body: body_bytes };
+        let entry = EventEntry { tenant: number, sequence, at, number: counted, body: body_bytes };
         self.group.event_of(head, &entry, (body.topic(), body.kind()));
         if !body.key().is_empty() {
             let slot = self.names.free(key_hash(&self.names, number, body.key()))?;
@@ -175,12 +180,7 @@ impl Writer {
         Ok(Ok(()))
     }
 
-    fn load_queue(
-        &mut self,
-        id: QueueId,
-        settings: QueueSettings,
-        progress: Progress,
-    ) -> Taken {
+    fn load_queue(&mut self, id: QueueId, settings: QueueSettings, progress: Progress) -> Taken {
         let tenant = match self.begin_load(OTHERS_MAX, &id.tenant)? {
             Ok(number) => number,
             Err(refusal) => return Ok(Err(refusal)),
@@ -189,7 +189,8 @@ impl Writer {
         let Progress { cursor, dead_lettered, acknowledged, redelivered } = progress;
         let counts = Counts { dead_lettered, acknowledged, redelivered };
         if let Some((_, there)) = self.queues.get(tenant, &id.name) {
-            let is_it = (&there.settings, there.cursor, there.counts) == (&settings, cursor, counts);
+            let is_it =
+                (&there.settings, there.cursor, there.counts) == (&settings, cursor, counts);
             let what = format!("the queue {}", id.name);
             return Ok(if is_it { Ok(()) } else { Err(conflict(&what)) });
         }

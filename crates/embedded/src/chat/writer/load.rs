@@ -11,13 +11,19 @@ use switchboard_core::{
 
 use super::{
     super::{
-        entry::{CARRIED, Entry, MESSAGE_MAX, MessageEntry, OTHERS_MAX, ReceiptEntry, Times, UserEntry},
+        entry::{
+            CARRIED, Entry, MESSAGE_MAX, MessageEntry, OTHERS_MAX, ReceiptEntry, Times, UserEntry,
+        },
         keys::{ChatKey, UserKey},
         recent::{Card, Change, Receipt},
     },
     Writer,
 };
-use crate::{Error, slots::Pair, transfer::{conflict, no_room}};
+use crate::{
+    Error,
+    slots::Pair,
+    transfer::{conflict, no_room},
+};
 
 type Taken = Result<Result<(), Refusal>, Error>;
 
@@ -115,7 +121,11 @@ impl Writer {
     }
 
     /// Makes room for an entry, and for all that may come before it.
-    fn begin_load(&mut self, needed: usize, tenant: &Tenant) -> Result<Result<u32, Refusal>, Error> {
+    fn begin_load(
+        &mut self,
+        needed: usize,
+        tenant: &Tenant,
+    ) -> Result<Result<u32, Refusal>, Error> {
         if let Err(why) = self.reserve(needed + OTHERS_MAX)? {
             return Ok(Err(no_room(&why)));
         }

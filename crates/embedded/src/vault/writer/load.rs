@@ -2,8 +2,14 @@
 
 use switchboard_core::{Error as Refusal, transfer::Row, vault::Found};
 
-use super::{super::entry::{self, Entry}, Refused, Writer};
-use crate::{Error, transfer::{conflict, no_room}};
+use super::{
+    super::entry::{self, Entry},
+    Refused, Writer,
+};
+use crate::{
+    Error,
+    transfer::{conflict, no_room},
+};
 
 impl Writer {
     /// Takes rows, durably.
