@@ -12,5 +12,6 @@ mod model;
 mod random;
 pub mod records;
 pub mod signals;
+pub mod transfer;
 
 pub use self::model::{End, Fate, Model, Wire};

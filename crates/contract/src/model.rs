@@ -3,6 +3,7 @@
 mod chats;
 mod log;
 mod records;
+mod transfer;
 mod wire;
 
 use std::{
@@ -27,13 +28,15 @@ pub struct Model {
     chats: chats::Chats,
     log: log::Log,
     records: records::Records,
+    carried: transfer::Carried,
 }
 
 impl Ledger for Model {
     fn record(&self, entries: Vec<Entry>) -> Recording {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was carried from a store with gaps has some too.
         let receipt = |entry| {
-            let next = ids.len() as u64 + 1;
+            let next = ids.values().max().map_or(1, |greatest| greatest + 1);
             let id = *ids.entry(entry).or_insert(next);
             Receipt { id, new: id == next }
         };

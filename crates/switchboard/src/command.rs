@@ -9,6 +9,7 @@ pub(crate) mod ingest;
 pub(crate) mod migrate;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod transfer;
 pub(crate) mod vault;
 
 use std::time::Duration;
