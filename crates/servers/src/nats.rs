@@ -22,9 +22,17 @@ impl Nats {
     ///
     /// It is not installed, or does not start.
     pub fn start() -> Result<Self> {
+        Self::on(free_port()?)
+    }
+
+    /// Starts one where it is to listen.
+    ///
+    /// # Errors
+    ///
+    /// It is not installed, or does not start.
+    pub fn on(port: u16) -> Result<Self> {
         let folder = tempfile::tempdir_in("/var/tmp")
             .map_err(|error| format!("/var/tmp can't be written: {error}"))?;
-        let port = free_port()?;
         let process = spawn(port, folder.path())?;
         Ok(Self { port, process, folder })
     }
