@@ -116,8 +116,29 @@ fn judge(tries: &[Try]) -> Result<Option<u64>, String> {
     Ok(Some(first.id))
 }
 
+/// Numbers grow with time: a key that was new before another was asked for has the lesser one.
+fn judge_order(tries: &[Try]) -> Vec<String> {
+    let new = tries.iter().filter_map(|it| Some((it, it.answer.filter(|answer| answer.new)?)));
+    let mut new: Vec<_> = new.collect();
+    new.sort_by_key(|(_, answer)| answer.id);
+    let mut wrong = Vec::new();
+    let mut latest: Option<(Instant, u64)> = None;
+    for (it, Answer { returned, id, .. }) in new {
+        if let Some((invoked, lesser)) = latest
+            && returned < invoked
+        {
+            wrong.push(format!("{id} was given before {lesser} was asked for"));
+        }
+        latest = latest.max(Some((it.invoked, id)));
+    }
+    wrong
+}
+
 /// Looks at the answers, and asks every node for every key again.
 pub(crate) async fn check(ground: &Ground, history: &History) {
+    for wrong in judge_order(&locked(&history.tries)) {
+        ground.wrong(wrong);
+    }
     let mut by_key: BTreeMap<u64, Vec<Try>> = BTreeMap::new();
     for it in locked(&history.tries).iter() {
         by_key.entry(it.key).or_default().push(*it);
@@ -158,16 +179,32 @@ pub(crate) async fn check(ground: &Ground, history: &History) {
 mod tests {
     use super::*;
 
-    /// Tries of one key: when it was asked, when answered, with which id, and whether it was new.
-    fn judged(tries: &[(u64, Option<(u64, u64, bool)>)]) -> Result<Option<u64>, String> {
+    /// When it was asked, when answered, with which id, and whether it was new.
+    type Row = (u64, Option<(u64, u64, bool)>);
+
+    fn tries(rows: &[Row]) -> Vec<Try> {
         let begun = Instant::now();
         let at = |ms| begun + Duration::from_millis(ms);
-        let tries = tries.iter().map(|&(invoked, answer)| Try {
+        let tries = rows.iter().map(|&(invoked, answer)| Try {
             key: 0,
             invoked: at(invoked),
             answer: answer.map(|(returned, id, new)| Answer { returned: at(returned), id, new }),
         });
-        judge(&tries.collect::<Vec<_>>())
+        tries.collect()
+    }
+
+    fn judged(rows: &[Row]) -> Result<Option<u64>, String> {
+        judge(&tries(rows))
+    }
+
+    #[test]
+    fn the_order_is_judged() {
+        let in_order = [(0, Some((5, 1, true))), (4, Some((6, 2, true))), (7, Some((9, 3, true)))];
+        assert_eq!(judge_order(&tries(&in_order)), Vec::<String>::new());
+        let at_once = [(0, Some((5, 2, true))), (4, Some((6, 1, true)))];
+        assert_eq!(judge_order(&tries(&at_once)), Vec::<String>::new());
+        let wrong = [(0, Some((5, 2, true))), (6, Some((9, 1, true)))];
+        assert_eq!(judge_order(&tries(&wrong)), ["2 was given before 1 was asked for"]);
     }
 
     #[test]
