@@ -95,8 +95,8 @@ async fn send(ground: Ground, history: Arc<History>, from: usize, session: Arc<S
             let sent = if from.is_multiple_of(2) {
                 session.send(&phone(to), &text, Some(&name)).await.map(|it| it.id)
             } else {
-                let sent = client.send_message(&phone(from), &phone(to), &text, Some(&name));
-                sent.await.map(|it| it.0.id)
+                let (from, to) = (phone(from), phone(to));
+                client.send_message(&from, &to, &text, Some(&name)).await.map(|it| it.0.id)
             };
             match sent {
                 Ok(id) => {
