@@ -40,7 +40,10 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Streaming, transport::Channel};
 use zeroize::Zeroizing;
 
-use crate::{Client, Error, retry};
+use crate::{
+    Client, Error,
+    retry::{self, Pauses},
+};
 
 /// What bytes are of which nothing is said.
 const CONTENT_TYPE: &str = "application/octet-stream";
