@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use tokio_postgres::config::{Config, TargetSessionAttrs};
+use tokio_postgres::config::{Config, SslMode, TargetSessionAttrs};
 
 use crate::{Error, link::Link};
 
@@ -21,6 +21,11 @@ impl FromStr for Address {
         let mut config: Config = text
             .parse()
             .map_err(|error| Error::new(format!("this is no address of a database: {error}")))?;
+        if config.get_ssl_mode() == SslMode::Require {
+            let what = "sslmode=require: this program speaks no TLS to a database yet; \
+                put a tunnel or a private network between them";
+            return Err(Error::new(what));
+        }
         // What decides is read from the primary alone: a standby may show what is not to stay.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         Ok(Self(config))

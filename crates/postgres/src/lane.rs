@@ -9,6 +9,8 @@
 //! A group that changed nothing therefore writes to the `fence`, and waits as all others do. A
 //! warning of the server makes the outcome of a group unknown.
 
+mod running;
+
 use std::{
     fmt,
     pin::Pin,
@@ -19,29 +21,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use switchboard_core as core;
+use switchboard_core::{self as core, store::Commit};
 use tokio::sync::{Notify, oneshot};
-use tokio_postgres::error::SqlState;
 
-use crate::{
-    Ground,
-    error::unavailable,
-    health::Health,
-    link::{Connector, Link},
-};
+use self::running::Running;
+pub(crate) use self::running::forget_fences;
+use crate::{Ground, health::Health, link::Link};
 
 /// How much one transaction writes at the most.
 const GROUP_MAX: usize = 4_096;
 
 /// How much waits at the most.
 const WAITING_MAX: usize = 65_536;
-
-/// How often a group is tried again that another transaction was in the way of.
-const TRIES: usize = 10;
-
-/// How long after a failure it is connected again.
-const RETRY: Duration = Duration::from_millis(100);
-const RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// Something to be written, with who waits for it.
 pub(crate) trait Work: fmt::Debug + Send + Sync + 'static {
@@ -95,6 +86,12 @@ pub(crate) trait Writer: Send + Sync + 'static {
         link: &'a Link,
         works: &'a [Self::Work],
     ) -> Writing<'a, <Self::Work as Work>::Done>;
+
+    /// What is to be measured of a group that was committed, before it is answered; what every lane
+    /// measures is added by the lane.
+    fn measure(&self, _done: &[<Self::Work as Work>::Done]) -> Commit {
+        Commit::default()
+    }
 }
 
 /// The way to a lane.
@@ -107,12 +104,19 @@ pub(crate) struct Lane<W> {
 #[derive(Debug)]
 struct Shared<W> {
     name: &'static str,
-    waiting: Mutex<Vec<W>>,
+    waiting: Mutex<Waiting<W>>,
     news: Notify,
     /// Whether nothing is taken now.
     away: AtomicBool,
     weight: AtomicU64,
     health: Arc<Health>,
+}
+
+#[derive(Debug)]
+struct Waiting<W> {
+    works: Vec<W>,
+    /// Since when the first of them has waited.
+    since: Instant,
 }
 
 impl<W: Work> Lane<W> {
@@ -123,21 +127,13 @@ impl<W: Work> Lane<W> {
     ) -> Self {
         let shared = Arc::new(Shared {
             name,
-            waiting: Mutex::default(),
+            waiting: Mutex::new(Waiting { works: Vec::new(), since: Instant::now() }),
             news: Notify::new(),
             away: AtomicBool::new(false),
             weight: AtomicU64::new(0),
             health: Arc::clone(&ground.health),
         });
-        let running = Running {
-            shared: Arc::clone(&shared),
-            writer,
-            connector: ground.connector.clone(),
-            observer: Arc::clone(&ground.observer),
-            fence: fence(),
-            stall: ground.options.answer,
-        };
-        ground.tasks.spawn(running.run());
+        ground.tasks.spawn(Running::new(Arc::clone(&shared), writer, ground).run());
         Self { shared, answer: ground.options.answer }
     }
 
@@ -166,7 +162,7 @@ impl<W: Work> Lane<W> {
 }
 
 impl<W: Work> Shared<W> {
-    fn lock(&self) -> MutexGuard<'_, Vec<W>> {
+    fn lock(&self) -> MutexGuard<'_, Waiting<W>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -182,17 +178,25 @@ impl<W: Work> Shared<W> {
         }
         self.weight.fetch_add(weight, Ordering::Relaxed);
         self.health.waiting.fetch_add(1, Ordering::Relaxed);
-        waiting.push(work);
+        if waiting.works.is_empty() {
+            waiting.since = Instant::now();
+        }
+        waiting.works.push(work);
         drop(waiting);
         self.news.notify_one();
         Ok(())
     }
 
-    /// Takes what goes together.
-    fn take(&self) -> Vec<W> {
+    fn is_empty(&self) -> bool {
+        self.lock().works.is_empty()
+    }
+
+    /// Takes what goes together, and since when the first of it has waited.
+    fn take(&self) -> (Vec<W>, Instant) {
         let mut waiting = self.lock();
         let mut weight = 0;
         let count = waiting
+            .works
             .iter()
             .take_while(|work| {
                 let first = weight == 0;
@@ -200,13 +204,14 @@ impl<W: Work> Shared<W> {
                 first || weight <= GROUP_MAX
             })
             .count();
-        let rest = waiting.split_off(count);
-        let taken = std::mem::replace(&mut *waiting, rest);
+        let rest = waiting.works.split_off(count);
+        let taken = std::mem::replace(&mut waiting.works, rest);
+        let since = waiting.since;
         drop(waiting);
         let weight: usize = taken.iter().map(|work| work.weight().max(1)).sum();
         self.weight.fetch_sub(weight as u64, Ordering::Relaxed);
         self.health.waiting.fetch_sub(taken.len() as u64, Ordering::Relaxed);
-        taken
+        (taken, since)
     }
 
     /// From now on nothing is taken, and what waits is told so.
@@ -214,7 +219,7 @@ impl<W: Work> Shared<W> {
         self.away.store(true, Ordering::Release);
         self.health.refuse(self.name, why.to_owned());
         loop {
-            let taken = self.take();
+            let (taken, _) = self.take();
             if taken.is_empty() {
                 return;
             }
@@ -228,214 +233,6 @@ impl<W: Work> Shared<W> {
     }
 }
 
-/// The lane's own.
-struct Running<T: Writer> {
-    shared: Arc<Shared<T::Work>>,
-    writer: T,
-    connector: Connector,
-    observer: Arc<dyn core::store::Observer>,
-    /// The row of the fence that is this lane's own.
-    fence: i64,
-    /// How long a group may take before others are turned away.
-    stall: Duration,
-}
-
-/// How a try to write a group ended.
-enum Try<D> {
-    Committed(Written<D>),
-    /// Nothing was written.
-    Refused(core::Error),
-    /// Another transaction was in the way: nothing was written.
-    Again,
-    /// Whether it was written is not known.
-    Unknown(core::Error),
-}
-
-impl<T: Writer> Running<T> {
-    async fn run(mut self) {
-        let shared = Arc::clone(&self.shared);
-        let closing = shared.health.closing().clone();
-        let mut link = None;
-        let mut pause = RETRY;
-        loop {
-            let there = match link.take().filter(|link: &Link| !link.is_closed()) {
-                Some(there) => there,
-                None => match self.connect().await {
-                    Ok(there) => {
-                        shared.take_again();
-                        pause = RETRY;
-                        there
-                    }
-                    Err(error) => {
-                        shared.turn_away(&error.to_string());
-                        tokio::select! {
-                            () = closing.cancelled() => return,
-                            () = tokio::time::sleep(pause) => {}
-                        }
-                        pause = (2 * pause).min(RETRY_MAX);
-                        continue;
-                    }
-                },
-            };
-            let group = shared.take();
-            if group.is_empty() {
-                tokio::select! {
-                    () = shared.news.notified() => {}
-                    () = closing.cancelled() => {
-                        if shared.lock().is_empty() {
-                            return;
-                        }
-                    }
-                }
-                link = Some(there);
-                continue;
-            }
-            link = self.commit(there, group).await;
-        }
-    }
-
-    async fn connect(&self) -> Result<Link, crate::Error> {
-        let link = self.connector.connect().await?;
-        let own = "INSERT INTO fence (lane, beat) VALUES ($1, 0) ON CONFLICT (lane) DO NOTHING";
-        link.client.execute(own, &[&self.fence]).await?;
-        Ok(link)
-    }
-
-    /// Writes a group and answers it. Returns the connection if it can still be used.
-    async fn commit(&mut self, link: Link, group: Vec<T::Work>) -> Option<Link> {
-        let shared = Arc::clone(&self.shared);
-        let begun = Instant::now();
-        let stall = self.stall;
-        let mut stalled = false;
-        let committed = {
-            let committing = self.try_again(&link, &group);
-            tokio::pin!(committing);
-            tokio::select! {
-                committed = &mut committing => committed,
-                () = tokio::time::sleep(stall) => {
-                    stalled = true;
-                    shared.turn_away("it does not answer");
-                    // A statement that may be in its commit is never cancelled.
-                    committing.await
-                }
-            }
-        };
-        if stalled && !link.is_closed() {
-            shared.take_again();
-        }
-        match committed {
-            Try::Committed(Written { done, signal, .. }) => {
-                let commit = core::store::Commit {
-                    batches: group.len() as u64,
-                    synced: begun.elapsed(),
-                    ..core::store::Commit::default()
-                };
-                for (work, done) in group.into_iter().zip(done) {
-                    work.answer(Ok(done));
-                }
-                if let Some(signal) = signal {
-                    signal();
-                }
-                self.observer.committed(&commit);
-                Some(link)
-            }
-            // One that the database refuses is no reason to refuse the others.
-            Try::Refused(_) if 1 < group.len() && !link.is_closed() => {
-                let mut link = Some(link);
-                for work in group {
-                    match link.take().filter(|link| !link.is_closed()) {
-                        Some(there) => link = Box::pin(self.commit(there, vec![work])).await,
-                        None => work.answer(Err(away())),
-                    }
-                }
-                link
-            }
-            Try::Refused(error) => {
-                tracing::warn!(lane = shared.name, error = %error.chain(), "nothing was written");
-                let mut error = Some(error);
-                for work in group {
-                    work.answer(Err(error.take().unwrap_or_else(away)));
-                }
-                Some(link)
-            }
-            Try::Again => {
-                group.into_iter().for_each(|work| work.answer(Err(away())));
-                Some(link)
-            }
-            Try::Unknown(error) => {
-                tracing::warn!(
-                    lane = shared.name,
-                    error = %error.chain(),
-                    "it is not known whether a group was written"
-                );
-                group.into_iter().for_each(|work| work.answer(Err(unknown())));
-                None
-            }
-        }
-    }
-
-    async fn try_again(&mut self, link: &Link, group: &[T::Work]) -> Try<<T::Work as Work>::Done> {
-        for tries in 1..=TRIES {
-            match self.try_once(link, group).await {
-                Try::Again if tries < TRIES => {
-                    tokio::time::sleep(Duration::from_millis(tries as u64)).await;
-                }
-                other => return other,
-            }
-        }
-        Try::Again
-    }
-
-    async fn try_once(&mut self, link: &Link, group: &[T::Work]) -> Try<<T::Work as Work>::Done> {
-        link.has_warned();
-        let begin = link.client.batch_execute("BEGIN");
-        let writing = self.writer.write(link, group);
-        // Both are sent before either is answered.
-        let (begun, written) = tokio::join!(biased; begin, writing);
-        let written = match (begun, written) {
-            (Ok(()), Ok(written)) => written,
-            (Err(error), _) => return gone(link, error).await,
-            (_, Err(Fault::Refused(error))) => {
-                return match link.client.batch_execute("ROLLBACK").await {
-                    Ok(()) => Try::Refused(error),
-                    Err(error) => Try::Unknown(unavailable(error)),
-                };
-            }
-            (_, Err(Fault::Database(error))) => return gone(link, error).await,
-        };
-        if !written.wrote {
-            let beat = "UPDATE fence SET beat = beat + 1, at = now() WHERE lane = $1";
-            let beaten = async {
-                let statement = link.statement(beat).await?;
-                link.client.execute(&statement, &[&self.fence]).await
-            };
-            if let Err(error) = beaten.await {
-                return gone(link, error).await;
-            }
-        }
-        match link.client.batch_execute("COMMIT").await {
-            Ok(()) if !link.has_warned() => Try::Committed(written),
-            Ok(()) => {
-                let what = "the database warned when it committed";
-                Try::Unknown(core::Error::new(core::Code::Unavailable, what))
-            }
-            Err(error) => Try::Unknown(unavailable(error)),
-        }
-    }
-}
-
-/// What an error before the commit means.
-async fn gone<D>(link: &Link, error: tokio_postgres::Error) -> Try<D> {
-    let again = matches!(
-        error.code(),
-        Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED)
-    );
-    if link.client.batch_execute("ROLLBACK").await.is_err() || link.is_closed() {
-        return Try::Unknown(unavailable(error));
-    }
-    if again { Try::Again } else { Try::Refused(unavailable(error)) }
-}
-
 fn away() -> core::Error {
     let what = "the store can't be reached now: nothing was recorded";
     core::Error::new(core::Code::Unavailable, what)
@@ -444,10 +241,4 @@ fn away() -> core::Error {
 fn unknown() -> core::Error {
     let what = "the store did not answer: it is not known what was recorded; repeat the request";
     core::Error::new(core::Code::Unavailable, what)
-}
-
-/// A number that no other lane has.
-fn fence() -> i64 {
-    use std::hash::{BuildHasher as _, RandomState};
-    i64::from_ne_bytes(RandomState::new().hash_one(0).to_ne_bytes())
 }

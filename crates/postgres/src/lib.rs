@@ -10,6 +10,7 @@
 
 mod address;
 mod chats;
+mod clock;
 mod error;
 mod health;
 mod journal;
@@ -23,11 +24,14 @@ mod records;
 
 use std::{sync::Arc, time::Duration};
 
-use switchboard_core::store;
+use switchboard_core::{store, time::Clock};
 use tokio_util::task::TaskTracker;
 
-pub use self::error::Error;
 use self::{address::Address, health::Health, lane::Lane, link::Connector, readers::Readers};
+pub use self::{
+    clock::{DatabaseClock, Offset},
+    error::Error,
+};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -36,11 +40,13 @@ pub struct Options {
     pub answer: Duration,
     /// Connections that are read over.
     pub readers: usize,
+    /// The machine's clock, where it is to be compared with the database's.
+    pub clock: Option<Arc<dyn Clock>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { answer: Duration::from_secs(3), readers: 3 }
+        Self { answer: Duration::from_secs(3), readers: 3, clock: None }
     }
 }
 
@@ -59,6 +65,8 @@ pub struct Postgres {
     pub log: Arc<log::Front>,
     /// How it is.
     pub store: Arc<dyn store::Store>,
+    /// How far the machine's clock is ahead; 0 where there is none to compare.
+    pub offset: Arc<Offset>,
     tasks: TaskTracker,
     health: Arc<Health>,
 }
@@ -108,10 +116,18 @@ impl Postgres {
         let link = connector.connect().await?;
         address::check(&link).await?;
         migrate::run(&link).await?;
-        drop(link);
+        let offset = Arc::new(Offset::default());
+        if let Some(clock) = &options.clock {
+            offset.look(&link, &**clock).await?;
+        }
         let (health, tasks) = (Arc::new(Health::default()), TaskTracker::new());
+        ledger::count(&link, &health).await?;
+        tasks.spawn(lane::forget_fences(link, Arc::clone(&health)));
         let readers = Arc::new(Readers::open(&connector, &options, &health, &tasks));
         let ground = Ground { connector, readers, health, observer, options, tasks };
+        if let Some(clock) = ground.options.clock.clone() {
+            ground.tasks.spawn(Arc::clone(&offset).watch(ground.clone(), clock));
+        }
         Ok(Self {
             ledger: Arc::new(ledger::Front::new(&ground)),
             journal: Arc::new(journal::Front::new(&ground)),
@@ -119,6 +135,7 @@ impl Postgres {
             records: Arc::new(records::Front::new(&ground)),
             log: Arc::new(log::Front::new(&ground)),
             store: Arc::clone(&ground.health) as _,
+            offset,
             tasks: ground.tasks,
             health: ground.health,
         })

@@ -11,13 +11,16 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, task::AbortHandle};
 use tokio_postgres::{AsyncMessage, Client, NoTls, Statement};
 
 use crate::{Error, address::Address};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long the machine of the database may confirm nothing before it is taken to be gone.
+const GONE: Duration = Duration::from_secs(12);
 
 /// How every session is set, whatever the server's defaults are: what is answered is durable, here
 /// and, where the server waits for others, there; a transaction sees what was committed before each
@@ -27,6 +30,14 @@ const SESSION: &str = "SET synchronous_commit = on; \
      SET lock_timeout = 0; SET statement_timeout = 0; \
      SET idle_in_transaction_session_timeout = 0; \
      SET search_path = switchboard";
+
+/// How statements are planned, where the server can be told: once for all parameters, and never by
+/// reading all of a table, however small the statistics say that it is. They may be of the time when
+/// it was empty.
+const PLANS: &str = "SELECT set_config(name, value, false) \
+     FROM (VALUES ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan', 'off')) \
+         AS wanted (name, value) \
+     WHERE name IN (SELECT name FROM pg_settings)";
 
 /// Makes connections.
 #[derive(Clone)]
@@ -55,7 +66,10 @@ impl Connector {
     async fn open(&self) -> Result<Link, Error> {
         let mut config = self.0.0.clone();
         config.connect_timeout(CONNECT).application_name("switchboard");
-        config.keepalives_idle(Duration::from_secs(10));
+        // A machine that is gone says nothing. One that is only slow goes on to confirm what is sent
+        // to it, whatever its programs do, and is waited for.
+        config.keepalives_idle(GONE / 2).keepalives_interval(GONE / 6).keepalives_retries(3);
+        config.tcp_user_timeout(GONE);
         let (client, mut connection) = config.connect(NoTls).await?;
         let warned = Arc::new(AtomicBool::new(false));
         let warns = Arc::clone(&warned);
@@ -75,9 +89,29 @@ impl Connector {
             }
         };
         // Ends when the client is dropped, and what was sent is answered.
-        drop(tokio_util::task::TaskTracker::new().spawn(running));
+        let running = tokio_util::task::TaskTracker::new().spawn(running);
+        let unfinished = EndOnDrop(Some(running.abort_handle()));
         client.batch_execute(SESSION).await?;
+        client.batch_execute(PLANS).await?;
+        unfinished.keep();
         Ok(Link { client, warned, statements: Mutex::default() })
+    }
+}
+
+/// Ends a connection that nobody came to have: an attempt that takes too long leaves nothing behind.
+struct EndOnDrop(Option<AbortHandle>);
+
+impl EndOnDrop {
+    fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        if let Some(running) = &self.0 {
+            running.abort();
+        }
     }
 }
 

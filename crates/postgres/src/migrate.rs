@@ -38,12 +38,19 @@ pub(crate) async fn run(link: &Link) -> Result<(), Error> {
         // Of those who make the same thing at once, all but one may be told that it is there.
         while let Err(error) = link.client.batch_execute(GROUND).await {
             tries += 1;
-            let again = matches!(error.code().map(|code| code.code()), Some("23505" | "42P07"));
+            let code = error.code().map(|code| code.code());
+            // Exists already: a row of the server's own tables, a table, a schema; or was changed
+            // meanwhile.
+            let again = matches!(code, Some("23505" | "42P07" | "42P06" | "XX000" | "40001"));
             if !again || tries == TRIES {
                 return Err(error.into());
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
+    }
+    // Nothing is locked, and nobody waited for, where there is nothing to do.
+    if STEPS.len() <= done(link).await? {
+        return Ok(());
     }
     link.client.batch_execute("BEGIN").await?;
     let stepped = step(link).await;
@@ -56,12 +63,17 @@ pub(crate) async fn run(link: &Link) -> Result<(), Error> {
 /// Runs what is missing, in one transaction, while others wait.
 async fn step(link: &Link) -> Result<(), Error> {
     link.client.query_one("SELECT step FROM migration WHERE step = 0 FOR UPDATE", &[]).await?;
-    let row = link.client.query_one("SELECT max(step) FROM migration", &[]).await?;
-    let done = usize::try_from(row.get::<_, i32>(0)).unwrap_or_default();
+    let done = done(link).await?;
     for (number, sql) in (1_i32..).zip(STEPS).skip(done) {
         link.client.batch_execute(sql).await?;
         link.client.execute("INSERT INTO migration (step) VALUES ($1)", &[&number]).await?;
         tracing::info!(step = number, "the tables were brought up to date");
     }
     Ok(())
+}
+
+/// How many steps this database has had.
+async fn done(link: &Link) -> Result<usize, Error> {
+    let row = link.client.query_one("SELECT max(step) FROM migration", &[]).await?;
+    Ok(usize::try_from(row.get::<_, i32>(0)).unwrap_or_default())
 }

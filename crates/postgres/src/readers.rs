@@ -2,14 +2,14 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use switchboard_core as core;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -31,6 +31,7 @@ const PART: &str = "readers";
 /// Connections in turn.
 #[derive(Debug)]
 pub(crate) struct Readers {
+    /// Whoever finds none there makes it, while others wait.
     links: Vec<Mutex<Option<Arc<Link>>>>,
     next: AtomicUsize,
     places: Semaphore,
@@ -76,6 +77,10 @@ impl Readers {
         }
         let reading = async {
             let _place = self.places.acquire().await.map_err(|_| away())?;
+            // Of those who waited for a place some may find that it is away by now.
+            if self.looking.load(Ordering::Acquire) {
+                return Err(away());
+            }
             let link = self.link().await?;
             read(link).await.map_err(unavailable)
         };
@@ -83,36 +88,36 @@ impl Readers {
             Ok(Ok(read)) => Ok(read),
             Ok(Err(error)) => Err(error),
             Err(_) => {
-                self.look();
+                self.look("it does not answer");
                 Err(away())
             }
         }
     }
 
     /// The next connection, made anew where it has ended.
-    async fn link(&self) -> core::Result<Arc<Link>> {
+    async fn link(self: &Arc<Self>) -> core::Result<Arc<Link>> {
         let place = self.next.fetch_add(1, Ordering::Relaxed) % self.links.len();
-        let there = |place: usize| {
-            let link = self.links[place].lock().unwrap_or_else(PoisonError::into_inner);
-            link.clone().filter(|link| !link.is_closed())
-        };
-        if let Some(link) = there(place) {
-            return Ok(link);
+        let mut there = self.links[place].lock().await;
+        if let Some(link) = there.as_ref().filter(|link| !link.is_closed()) {
+            return Ok(Arc::clone(link));
         }
-        let link = match self.connector.connect().await {
-            Ok(link) => Arc::new(link),
-            Err(error) => return Err(unavailable(error)),
-        };
-        *self.links[place].lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&link));
+        // What waited here meanwhile is not to try again one after the other.
+        *there = None;
+        let connected = self.connector.connect().await;
+        let link = Arc::new(connected.map_err(|error| {
+            self.look(&error.to_string());
+            unavailable(error)
+        })?);
+        *there = Some(Arc::clone(&link));
         Ok(link)
     }
 
     /// Nothing is asked until the database answers again: what is asked of it waits there.
-    fn look(self: &Arc<Self>) {
+    fn look(self: &Arc<Self>, why: &str) {
         if self.looking.swap(true, Ordering::AcqRel) {
             return;
         }
-        self.health.refuse(PART, "it does not answer".to_owned());
+        self.health.refuse(PART, why.to_owned());
         let readers = Arc::clone(self);
         self.tasks.spawn(async move {
             let closing = readers.health.closing().clone();
