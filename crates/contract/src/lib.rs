@@ -11,5 +11,6 @@ pub mod log;
 mod model;
 mod random;
 pub mod records;
+pub mod signals;
 
-pub use self::model::Model;
+pub use self::model::{End, Fate, Model, Wire};

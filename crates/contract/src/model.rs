@@ -3,6 +3,7 @@
 mod chats;
 mod log;
 mod records;
+mod wire;
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +16,8 @@ use switchboard_core::{
     ingest::{Entry, Ledger, Receipt, Recording},
     presence::{Answer, Appended, Journal, Page, Place, Report},
 };
+
+pub use self::wire::{End, Fate, Wire};
 
 /// A store that keeps nothing beyond its own life.
 #[derive(Debug, Default)]

@@ -34,6 +34,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<command::serve::Options>),
+    Migrate(command::migrate::Options),
     Ingest(command::ingest::Options),
     Connect(command::connect::Options),
     Status(command::status::Options),
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
     };
     let outcome = match &cli.command {
         Command::Serve(options) => command::serve::run(options),
+        Command::Migrate(options) => command::migrate::run(options),
         Command::Ingest(options) => command::ingest::run(options),
         Command::Connect(options) => command::connect::run(options),
         Command::Status(options) => command::status::run(options),
