@@ -87,7 +87,8 @@ impl Shared {
 /// balancer.
 async fn call(url: String, shared: Arc<Shared>) -> Result<(), switchboard_client::Error> {
     loop {
-        // One try and no more: what a client would see.
+        // Tried again by itself, as by any client of this library: a key that a try before has
+        // recorded is not new, which is noted.
         let client = Client::new(&url)?.with_timeout(Duration::from_secs(10));
         for _ in 0..CALLS {
             if shared.stop.load(Ordering::Relaxed) {

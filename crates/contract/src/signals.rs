@@ -159,7 +159,8 @@ pub async fn only_what_is_to_be_heard_is_heard(nodes: &Nodes) {
     // Until it is no longer heard.
     let began = Instant::now();
     loop {
-        let probe = [PROBE, b"ignored ", began.elapsed().as_nanos().to_string().as_bytes()].concat();
+        let probe =
+            [PROBE, b"ignored ", began.elapsed().as_nanos().to_string().as_bytes()].concat();
         teller.tell(&subjects[0], probe.clone());
         reach(teller, &subjects[3], &[&heard]).await;
         until("the witness hears it", || all.has(&probe)).await;

@@ -162,8 +162,10 @@ async fn connect(servers: Vec<ServerAddr>, news: &Arc<News>) -> Result<Client> {
         };
         let what = match error.kind() {
             ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-                format!("NATS at {names} does not let this node in: its address needs the right \
-                         user and password, or token")
+                format!(
+                    "NATS at {names} does not let this node in: its address needs the right \
+                         user and password, or token"
+                )
             }
             _ if began.elapsed() < START => {
                 time::sleep(Duration::from_millis(200)).await;
@@ -232,10 +234,8 @@ async fn settle_doubts(client: Client, news: Arc<News>, stop: CancellationToken)
             while client.connection_state() == State::Connected {
                 // Answered once the server has taken in all subscriptions that were made before.
                 let asked = client.request(CHECK, Bytes::new()).await;
-                let there = asked.map_or_else(
-                    |error| error.kind() == RequestErrorKind::NoResponders,
-                    |_| true,
-                );
+                let there = asked
+                    .map_or_else(|error| error.kind() == RequestErrorKind::NoResponders, |_| true);
                 if there {
                     if let Some(listener) = news.listener() {
                         listener.missed();

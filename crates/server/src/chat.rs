@@ -13,8 +13,7 @@ use switchboard_core::{
     ClientId, Code, Error, Millis, Result, Tenant,
     chat::{
         self, Acknowledgement, ChatsPage, ClientMessageId, Cursor, Draft, Marks, MessagesPage,
-        Name, PhoneNumber, Reach, Registered, Sent, Signal, Steps, Text,
-        TraceContext, User,
+        Name, PhoneNumber, Reach, Registered, Sent, Signal, Steps, Text, TraceContext, User,
     },
 };
 

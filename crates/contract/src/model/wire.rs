@@ -111,7 +111,8 @@ impl Signals for End {
         if !sent {
             return;
         }
-        let others = self.wire.ends().into_iter().filter(|end| !std::ptr::eq(&raw const **end, self));
+        let others =
+            self.wire.ends().into_iter().filter(|end| !std::ptr::eq(&raw const **end, self));
         for end in others {
             match decide.as_ref().map_or(Fate::Arrives, |decide| decide(&payload)) {
                 Fate::Arrives => end.heard(subject, &payload),

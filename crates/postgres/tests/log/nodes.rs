@@ -64,7 +64,11 @@ async fn follow(log: Arc<dyn Log>, to: u64) -> Vec<Event> {
     loop {
         let page = log.read(read.clone()).await.unwrap();
         for event in page.events {
-            assert_eq!(event.sequence, events.len() as u64 + 1, "none is seen before an earlier one");
+            assert_eq!(
+                event.sequence,
+                events.len() as u64 + 1,
+                "none is seen before an earlier one"
+            );
             events.push(event);
         }
         assert_eq!(page.position, events.len() as u64);
@@ -113,8 +117,7 @@ async fn publishers_on_two_nodes_share_one_log() {
     }
     assert_eq!(pages[0], pages[1]);
     assert_eq!(pages[0].len() as u64, count);
-    let new: Vec<u64> =
-        done.iter().flatten().filter(|it| it.new).map(|it| it.sequence).collect();
+    let new: Vec<u64> = done.iter().flatten().filter(|it| it.new).map(|it| it.sequence).collect();
     assert_eq!(new.iter().collect::<BTreeSet<_>>().len() as u64, count, "each is new once");
     assert_eq!(new.len() as u64, count);
     for turn in 0..TURNS {
@@ -250,7 +253,8 @@ async fn sweeps_on_two_nodes_give_up_once() {
 async fn a_node_knows_what_the_other_did() {
     let (one, other) = two().await;
     one.log.publish(vec![draft("t", Some("k"), "1"), draft("u", None, "2")]).await.unwrap();
-    let wanted = |filter| Read { interest: Interest::new([filter], []).unwrap(), ..all(Since::Start) };
+    let wanted =
+        |filter| Read { interest: Interest::new([filter], []).unwrap(), ..all(Since::Start) };
     assert_eq!(other.log.read(wanted("t")).await.unwrap().events.len(), 1);
     // A topic that the other has not heard of.
     one.log.publish(vec![draft("t.new", None, "3")]).await.unwrap();

@@ -70,7 +70,9 @@ pub(crate) fn add_chat(signal: &Signal, to: &mut Vec<u8>) {
             };
             match &entry.what {
                 Happening::Message(message) => add_message(entry.sequence, message, to),
-                &Happening::Delivered { peer, up_to, at } => receipt(DELIVERED, peer, up_to, at, to),
+                &Happening::Delivered { peer, up_to, at } => {
+                    receipt(DELIVERED, peer, up_to, at, to)
+                }
                 &Happening::Read { peer, up_to, at } => receipt(READ, peer, up_to, at, to),
             }
         }
@@ -195,8 +197,9 @@ pub(crate) fn read(payload: &[u8]) -> Option<Heard> {
         }
         APPENDED | EPHEMERAL => {
             let events = read_events(&mut rest)?;
-            let in_order =
-                events.windows(2).all(|pair| pair[0].sequence.checked_add(1) == Some(pair[1].sequence));
+            let in_order = events
+                .windows(2)
+                .all(|pair| pair[0].sequence.checked_add(1) == Some(pair[1].sequence));
             match kind {
                 EPHEMERAL if events.iter().all(|event| event.sequence == 0) => {
                     Some(Heard::Ephemeral(tenant, events))

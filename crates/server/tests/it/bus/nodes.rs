@@ -45,12 +45,14 @@ async fn events_of_all_nodes_come_in_the_order_of_the_log_whatever_becomes_of_si
     let cluster = Cluster::default();
     let looks = Looks { reconcile: Duration::from_millis(400), ..NEVER };
     let nodes = [cluster.node(looks).await, cluster.node(looks).await, cluster.node(looks).await];
-    cluster.wire.decide(|payload| match payload.iter().map(|byte| u32::from(*byte)).sum::<u32>() % 7 {
-        0 => Fate::Lost,
-        1 => Fate::Twice,
-        2 => Fate::Late(Duration::from_millis(5)),
-        3 => Fate::Late(Duration::from_millis(40)),
-        _ => Fate::Arrives,
+    cluster.wire.decide(|payload| {
+        match payload.iter().map(|byte| u32::from(*byte)).sum::<u32>() % 7 {
+            0 => Fate::Lost,
+            1 => Fate::Twice,
+            2 => Fate::Late(Duration::from_millis(5)),
+            3 => Fate::Late(Duration::from_millis(40)),
+            _ => Fate::Arrives,
+        }
     });
     let mut readers = Vec::new();
     for (node, way) in

@@ -59,7 +59,8 @@ async fn the_last_signal_that_is_lost_in_silence_is_found() {
         assert_eq!(text(&happened(&mut bob).await), format!("text of {id}"));
     }
     let (_, metrics) = two.admin("/metrics").await;
-    let gaps = metrics.lines().find(|it| it.starts_with("switchboard_reconcile_total{result=\"gap"));
+    let gaps =
+        metrics.lines().find(|it| it.starts_with("switchboard_reconcile_total{result=\"gap"));
     assert!(gaps.is_some_and(|gaps| !gaps.ends_with(" 0")), "{metrics}");
     cluster.wire.decide(|_| Fate::Arrives);
     sent(&mut ann, BOB, "live again").await;
@@ -93,11 +94,13 @@ async fn whatever_becomes_of_signals_each_message_is_told_once_and_in_order() {
     let cluster = Cluster::default();
     let looks = Looks { reconcile: Duration::from_millis(400), ..NEVER };
     let nodes = [cluster.node(looks).await, cluster.node(looks).await, cluster.node(looks).await];
-    cluster.wire.decide(|payload| match payload.iter().map(|byte| u32::from(*byte)).sum::<u32>() % 5 {
-        0 => Fate::Lost,
-        1 => Fate::Twice,
-        2 => Fate::Late(Duration::from_millis(15)),
-        _ => Fate::Arrives,
+    cluster.wire.decide(|payload| {
+        match payload.iter().map(|byte| u32::from(*byte)).sum::<u32>() % 5 {
+            0 => Fate::Lost,
+            1 => Fate::Twice,
+            2 => Fate::Late(Duration::from_millis(15)),
+            _ => Fate::Arrives,
+        }
     });
     let mut devices = Vec::new();
     for node in &nodes {

@@ -17,22 +17,12 @@ use crate::{Failure, store};
 pub(crate) struct Nodes {
     /// What keeps the truth: `embedded`, one directory of this machine, or a PostgreSQL database
     /// that many nodes share, such as `postgres://switchboard@127.0.0.1/switchboard`.
-    #[arg(
-        long,
-        env = "SWITCHBOARD_STORE",
-        default_value = "embedded",
-        hide_env_values = true
-    )]
+    #[arg(long, env = "SWITCHBOARD_STORE", default_value = "embedded", hide_env_values = true)]
     pub(crate) store: String,
 
     /// What carries signals between nodes: `local`, nothing, for a node that is alone with its
     /// store; or NATS, such as `nats://127.0.0.1:4222` (several servers with commas between them).
-    #[arg(
-        long,
-        env = "SWITCHBOARD_SIGNALS",
-        default_value = "local",
-        hide_env_values = true
-    )]
+    #[arg(long, env = "SWITCHBOARD_SIGNALS", default_value = "local", hide_env_values = true)]
     signals: String,
 
     /// How often a node looks in the store whether a signal of another was lost, in seconds.
