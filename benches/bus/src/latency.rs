@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long nothing is measured.
-const WARM_UP: Duration = Duration::from_millis(500);
+const WARM_UP: Duration = Duration::from_secs(3);
 
 /// How long events may take that are on their way at the end.
 const TAIL: Duration = Duration::from_secs(1);

@@ -1,11 +1,12 @@
 //! What the bus costs, beside NATS, Redis, RabbitMQ and Mosquitto, on 127.0.0.1.
 //!
 //! `cargo run --release -p switchboard-bus-bench --
-//! fan-out|latency|publish|queue|replay|matching` after `cargo build --release`. Peers are started
+//! fan-out|latency|publish|queue|replay|matching|crowd` after `cargo build --release`. Peers are started
 //! by the benchmark on free ports, but for RabbitMQ, which must be running. Client and server share
 //! the machine's cores: read ratios and medians.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark, run by hand")]
 
+mod crowd;
 #[cfg(test)]
 mod fake;
 mod fan_out;
@@ -111,9 +112,10 @@ async fn main() -> Result<(), Error> {
         "queue" => queue::run(&options).await,
         "replay" => replay::run(&options).await,
         "matching" => matching::run(&options),
-        other => {
-            Err(format!("fan-out, latency, publish, queue, replay or matching, not {other:?}")
-                .into())
-        }
+        "crowd" => crowd::run(&options).await,
+        other => Err(format!(
+            "fan-out, latency, publish, queue, replay, matching or crowd, not {other:?}"
+        )
+        .into()),
     }
 }

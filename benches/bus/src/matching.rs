@@ -13,7 +13,7 @@ use switchboard_peers::{Error, figures::Rounds};
 use crate::Options;
 
 /// Subscriptions that match each topic.
-const MATCHING: u32 = 10;
+pub(crate) const MATCHING: u32 = 10;
 
 /// Events whose topics are there before they are looked for, as those are that have just come.
 const AT_ONCE: usize = 1_000;
@@ -32,7 +32,7 @@ struct Case {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Filters {
+pub(crate) enum Filters {
     /// Some are those of others, too: ten subscriptions have four.
     Shared,
     /// No two are the same.
@@ -146,13 +146,13 @@ impl Subject {
 }
 
 /// The topic of a group of subscriptions.
-fn topic(group: u32) -> String {
+pub(crate) fn topic(group: u32) -> String {
     format!("shop.{}.order-{group}.item.created", group % 1_000)
 }
 
 impl Filters {
     /// Those of a group, all of which match its topic, and no other.
-    fn of(self, group: u32) -> Vec<String> {
+    pub(crate) fn of(self, group: u32) -> Vec<String> {
         let (region, exact) = (group % 1_000, topic(group));
         let filter = |region: &str, rest: &str| format!("shop.{region}.order-{group}.{rest}");
         let region = region.to_string();

@@ -13,8 +13,8 @@ use crate::{
     wire::Role,
 };
 
-/// Under way on each connection while the log is filled.
-const IN_FLIGHT: usize = 1_024;
+/// Under way on each connection while the log is filled: as many as a session may have by default.
+const IN_FLIGHT: usize = 256;
 
 /// The numbers of readers begin behind those of publishers.
 const READER: usize = 100_000;

@@ -16,7 +16,7 @@ pub(crate) use self::{
     mqtt::Mqtt,
     nats::{Nats, make_stream},
     resp::Resp,
-    session::Session,
+    session::{Session, publish_to, subscribe},
 };
 use crate::link::Link;
 

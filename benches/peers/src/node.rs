@@ -22,11 +22,16 @@ pub struct Node {
 impl Node {
     /// Starts one on free ports, with a new and empty store.
     pub async fn start(program: &Path) -> Result<Self, Error> {
+        Self::start_with(program, &[]).await
+    }
+
+    /// The same, with more options.
+    pub async fn start_with(program: &Path, options: &[&str]) -> Result<Self, Error> {
         let folder = tempfile::tempdir_in("/var/tmp")?;
         let mut command = Command::new(program);
         let free = "127.0.0.1:0";
         command.args(["serve", "--listen", free, "--tcp-listen", free, "--admin-listen", free]);
-        command.arg("--data-dir").arg(folder.path().join("data"));
+        command.args(options).arg("--data-dir").arg(folder.path().join("data"));
         let (peer, line) = Peer::start_and_listen(&mut command).await?;
         let address = |name: &str| {
             let found = line.split(' ').find_map(|word| word.strip_prefix(name));

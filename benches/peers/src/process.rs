@@ -41,6 +41,15 @@ impl Peer {
         self.0.id().map_or(0.0, cpu_of)
     }
 
+    /// Resident memory of the peer, in bytes (proc(5)).
+    pub fn resident(&self) -> Result<f64, Error> {
+        let pid = self.0.id().ok_or("it has ended")?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).ok_or("no VmRSS")?;
+        Ok(kib.parse::<f64>()? * 1_024.0)
+    }
+
     /// Waits until somebody listens.
     pub async fn ready(&self, port: u16) -> Result<(), Error> {
         for _ in 0..200 {

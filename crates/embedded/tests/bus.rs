@@ -9,8 +9,9 @@ use std::{
 use switchboard_core::{
     Code, Millis, Tenant,
     bus::{
-        Body, Content, Draft, Event, IdempotencyKey, Interest, Log, Published, Read, Signal,
-        Signals, Since,
+        Body, Content, Draft, Event, IN_FLIGHT_MAX, IdempotencyKey, Interest, Log, PULL_MAX,
+        Published, Pull, Pulled, QueueId, QueueName, QueueSettings, Read, Settlement, Signal,
+        Signals, Since, Verdict,
     },
     store::Unobserved,
 };
@@ -152,4 +153,39 @@ async fn an_event_that_is_longer_than_a_record_may_be_is_refused_alone() {
     let sequences = published.iter().map(|it| it.as_ref().ok().map(|it| it.sequence));
     assert_eq!(sequences.collect::<Vec<_>>(), [Some(1), None, Some(2)]);
     assert_eq!(published[1].as_ref().unwrap_err().code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_queue_with_as_many_deliveries_as_it_may_have_tells_when_it_has_room_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(LocalDisk::open(folder.path()).unwrap());
+    let options = Options { bus_segment_bytes: 8 << 20, ..options() };
+    let store = Embedded::open(disk, &options, Arc::new(Unobserved)).unwrap();
+    let queue = QueueId { tenant: tenant(), name: QueueName::new("work").unwrap() };
+    let interest = Interest::new(["a"], []).unwrap();
+    let settings = QueueSettings::new(&queue.name, interest, (0, 0), "").unwrap();
+    store.create_queue(queue.clone(), settings, Since::Start).await.unwrap();
+    let drafts = vec![draft("a", None, ""); IN_FLIGHT_MAX + 1];
+    publish(&store, drafts).await;
+    let pull = async || {
+        let pull = Pull { queue: queue.clone(), max: PULL_MAX, now: Millis(6) };
+        store.pull(pull).await.unwrap()
+    };
+    let mut last = None;
+    for _ in 0..IN_FLIGHT_MAX / PULL_MAX as usize {
+        let pulled = pull().await;
+        assert_eq!(pulled.deliveries.len(), PULL_MAX as usize);
+        last = pulled.deliveries.last().map(|delivery| delivery.id);
+    }
+    let Pulled { deliveries, more, .. } = pull().await;
+    assert!(deliveries.is_empty() && !more);
+    let told = Arc::new(Told::default());
+    store.listen(Arc::clone(&told) as Arc<dyn Signals>);
+    let deliveries = vec![(last.unwrap(), Verdict::Acknowledge)];
+    let settlement = Settlement { queue: queue.clone(), deliveries, now: Millis(6) };
+    store.settle(settlement).await.unwrap();
+    // Answers come before signals: behind the next answer they are there.
+    assert_eq!(pull().await.deliveries.len(), 1);
+    let told = told.0.lock().unwrap();
+    assert!(told.contains(&Signal::Ready { queue }), "{told:?}");
 }

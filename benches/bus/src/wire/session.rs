@@ -46,6 +46,30 @@ fn bytes_of(frame: client_frame::Frame) -> Vec<u8> {
     ClientFrame { frame: Some(frame) }.encode_to_vec()
 }
 
+/// Adds a subscription of a session, with a number of its own.
+pub(crate) fn subscribe(number: u32, filter: String, out: &mut Vec<u8>) {
+    let subscribe = SessionSubscribeRequest {
+        subscription: number,
+        topics: vec![filter],
+        types: Vec::new(),
+        after: "now".to_owned(),
+        request_id: number.into(),
+    };
+    put(client_frame::Frame::Subscribe(subscribe), out);
+}
+
+/// Publishes to a topic what is not kept.
+pub(crate) fn publish_to(topic: String, data: &[u8], out: &mut Vec<u8>) {
+    let publish = SessionPublishRequest {
+        topic,
+        r#type: "t".to_owned(),
+        data: data.to_vec(),
+        ephemeral: true,
+        ..SessionPublishRequest::default()
+    };
+    put(client_frame::Frame::Publish(publish), out);
+}
+
 impl Wire for Session {
     #[inline]
     fn scan(&self, came: &[u8]) -> Result<Option<Found>, Error> {

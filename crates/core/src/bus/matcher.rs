@@ -3,9 +3,11 @@
 //! A trie over words: from each node an edge for each next word that some filter has there, one for
 //! `*`, and the subscriptions that end here or with `>` behind here. A type that is wanted is one
 //! more word at the end. So finding those that want an event takes time in proportion to the words
-//! of its topic and to them, and not to all. Edges stand in one table for the whole trie, words are
-//! kept once, and subscriptions are linked lists in one vector: a million subscriptions take little
-//! more than a million words.
+//! of its topic and to them, and not to all. With very many subscriptions that time is spent waiting
+//! for memory. So a node has its first edge in itself, as most have no other, and only those beyond
+//! stand in one table for the whole trie; what is added together stands together. Words are kept
+//! once, and subscriptions are linked lists in one vector: a million subscriptions take little more
+//! than a million words.
 
 use std::{
     collections::HashMap,
@@ -38,7 +40,7 @@ const TYPE_BEHIND: char = '>';
 #[derive(Debug)]
 pub struct Matcher {
     words: Words,
-    /// From a node by a word to the next.
+    /// From a node by a word to the next, where it is not the node's first edge.
     edges: HashMap<(u32, u32), u32>,
     nodes: Slab<Node>,
     links: Slab<Link>,
@@ -49,6 +51,10 @@ pub struct Matcher {
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
+    /// The first edge: its word, and the node behind it.
+    first: (u32, u32),
+    /// How many edges stand in the table.
+    others: u32,
     /// The node behind `*`.
     any: u32,
     /// The subscriptions that end here.
@@ -58,9 +64,10 @@ struct Node {
     parent: u32,
     /// By which word it is reached; none for the root and behind `*`.
     word: u32,
-    /// How many nodes are reached from here.
-    children: u32,
 }
+
+/// Two stand in one line of a processor's cache.
+const _: () = assert!(size_of::<Node>() == 32);
 
 /// A subscription in the list of one of its filters.
 #[derive(Clone, Copy, Debug, Default)]
@@ -198,7 +205,7 @@ impl Matcher {
                 self.tell(rest, &mut found);
                 self.tell_typed(node, behind, &mut found);
                 next.extend((any != NONE).then_some(any));
-                next.extend(word.and_then(|word| self.edges.get(&(node, word)).copied()));
+                next.extend(word.and_then(|word| self.edge(node, word)));
             }
             std::mem::swap(&mut at, &mut next);
             next.clear();
@@ -211,9 +218,18 @@ impl Matcher {
 
     /// Tells those that want one type alone, at the end of their filters.
     fn tell_typed(&self, node: u32, kind: Option<u32>, found: &mut impl FnMut(Subscription)) {
-        if let Some(&node) = kind.and_then(|kind| self.edges.get(&(node, kind))) {
+        if let Some(node) = kind.and_then(|kind| self.edge(node, kind)) {
             self.tell(self.nodes[node].here, found);
         }
+    }
+
+    /// From a node by a word to the next.
+    fn edge(&self, node: u32, word: u32) -> Option<u32> {
+        let Node { first, others, .. } = self.nodes[node];
+        if first.0 == word {
+            return Some(first.1);
+        }
+        if others == 0 { None } else { self.edges.get(&(node, word)).copied() }
     }
 
     fn tell(&self, mut link: u32, found: &mut impl FnMut(Subscription)) {
@@ -225,14 +241,19 @@ impl Matcher {
     }
 
     fn child(&mut self, node: u32, word: &str) -> u32 {
-        let known = self.words.get(word).and_then(|word| self.edges.get(&(node, word)));
-        if let Some(&child) = known {
+        let known = self.words.get(word).and_then(|word| self.edge(node, word));
+        if let Some(child) = known {
             return child;
         }
         let word = self.words.take(word);
         let child = self.nodes.insert(Node::new(node, word));
-        self.edges.insert((node, word), child);
-        self.nodes[node].children += 1;
+        let Node { first, others, .. } = &mut self.nodes[node];
+        if first.0 == NONE {
+            *first = (word, child);
+        } else {
+            *others += 1;
+            self.edges.insert((node, word), child);
+        }
         child
     }
 
@@ -240,7 +261,6 @@ impl Matcher {
         if self.nodes[node].any == NONE {
             let child = self.nodes.insert(Node::new(node, NONE));
             self.nodes[node].any = child;
-            self.nodes[node].children += 1;
         }
         self.nodes[node].any
     }
@@ -248,17 +268,22 @@ impl Matcher {
     /// Removes a node that nothing needs any more, and those that led to it alone.
     fn tidy(&mut self, mut node: u32) {
         while node != ROOT {
-            let Node { any, here, rest, parent, word, children } = self.nodes[node];
-            if any != NONE || here != NONE || rest != NONE || 0 < children {
+            let Node { first, others, any, here, rest, parent, word } = self.nodes[node];
+            if first.0 != NONE || 0 < others || [any, here, rest] != [NONE; 3] {
                 return;
             }
+            let above = &mut self.nodes[parent];
             if word == NONE {
-                self.nodes[parent].any = NONE;
+                above.any = NONE;
+            } else if above.first.0 == word {
+                above.first = (NONE, NONE);
             } else {
+                above.others -= 1;
                 self.edges.remove(&(parent, word));
+            }
+            if word != NONE {
                 self.words.give_back(word);
             }
-            self.nodes[parent].children -= 1;
             self.nodes.remove(node);
             node = parent;
         }
@@ -282,7 +307,8 @@ impl Default for Node {
 
 impl Node {
     fn new(parent: u32, word: u32) -> Self {
-        Self { any: NONE, here: NONE, rest: NONE, parent, word, children: 0 }
+        let first = (NONE, NONE);
+        Self { first, others: 0, any: NONE, here: NONE, rest: NONE, parent, word }
     }
 }
 

@@ -42,7 +42,7 @@ macro_rules! found {
             "SELECT newest, expiries, labels, mark_filters, mark_sequences, mark_expiries, \
              NULL::bigint, NULL::bigint, NULL::bytea FROM bus_head WHERE tenant = $1 UNION ALL \
              SELECT NULL, NULL, NULL, NULL, NULL, NULL, f.sequence, f.at, \
-             CASE WHEN f.before < $5 OR f.before = 0 THEN f.body END FROM (\
+             CASE WHEN f.before < $5 THEN f.body END FROM (\
              SELECT e.sequence, e.at, e.body, sum(octet_length(e.body)) OVER \
              (ORDER BY e.sequence) - octet_length(e.body) AS before FROM (",
             $found,
@@ -143,7 +143,9 @@ pub(super) async fn find(link: &Link, labels: &Labels, search: Search<'_>) -> Re
         let way = Way::to(interest, &wanted.labels, many);
         let from = number(found.position);
         let to = way.end(from, length);
-        let left = (max - found.events.len(), bytes_max - bytes);
+        // The first has room however long it is.
+        let room = bytes_max.max(usize::from(found.events.is_empty())).saturating_sub(bytes);
+        let left = (max - found.events.len(), room);
         let stretch = way.take(link, tenant, (from, to), left).await?;
         let Some(head) = stretch.head else {
             return Ok(found);
@@ -173,7 +175,7 @@ pub(super) async fn find(link: &Link, labels: &Labels, search: Search<'_>) -> Re
             bytes += body.as_bytes().len();
             found.position = sequence;
             found.events.push(Event { sequence, at, body });
-            if max <= found.events.len() || bytes_max <= bytes {
+            if max <= found.events.len() {
                 return Ok(found);
             }
         }

@@ -134,6 +134,8 @@ impl Consumer {
                 if due {
                     self.next = None;
                 } else {
+                    // Who had something to hand out was not in line meanwhile.
+                    self.waiting.line_up();
                     ready!(self.waiting.poll_news(context));
                 }
             }

@@ -1,7 +1,8 @@
 //! When each session is pinged.
 //!
 //! A wheel turns once a second. Its slots hold the bells of the sessions, dealt out one after the
-//! other: so the pings are spread evenly however the sessions came, and none needs a timer.
+//! other: so the pings are spread evenly however the sessions came, and none needs a timer. Slots
+//! without bells are passed over: where there are few sessions, the node mostly sleeps.
 
 use std::{
     fmt,
@@ -15,15 +16,17 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use switchboard_core::session::PING_INTERVAL_MS;
-use tokio::time::{self, Instant, MissedTickBehavior};
+use tokio::{
+    sync::Notify,
+    time::{self, Instant},
+};
 use tokio_util::sync::CancellationToken;
 
 /// The slots of a turn.
 const SLOTS: usize = 200;
 
 /// How long one slot takes.
-const SLOT: Duration =
-    Duration::from_micros(PING_INTERVAL_MS.unsigned_abs() * 1_000 / SLOTS as u64);
+const SLOT_MICROS: u64 = PING_INTERVAL_MS.unsigned_abs() * 1_000 / SLOTS as u64;
 
 /// It is time for a ping.
 pub(crate) const TICK: u8 = 1;
@@ -78,6 +81,8 @@ impl fmt::Debug for Bell {
 pub(crate) struct Wheel {
     slots: Vec<Slot>,
     next: AtomicUsize,
+    /// Tells that an empty slot got its first bell.
+    hung: Notify,
     draining: AtomicBool,
 }
 
@@ -93,6 +98,7 @@ impl Wheel {
         Self {
             slots: (0..SLOTS).map(slot).collect(),
             next: AtomicUsize::new(0),
+            hung: Notify::new(),
             draining: AtomicBool::new(false),
         }
     }
@@ -103,7 +109,13 @@ impl Wheel {
         let bell = Arc::new(Bell::default());
         // There are fewer than 256.
         bell.slot.store(u8::try_from(slot).unwrap_or_default(), Ordering::Relaxed);
-        lock(&self.slots[slot].bells).push(Arc::clone(&bell));
+        let mut bells = lock(&self.slots[slot].bells);
+        let first = bells.is_empty();
+        bells.push(Arc::clone(&bell));
+        drop(bells);
+        if first {
+            self.hung.notify_one();
+        }
         if self.draining.load(Ordering::SeqCst) {
             // It may have come too late to be rung with the others.
             bell.ring(DRAIN);
@@ -119,19 +131,36 @@ impl Wheel {
 
     /// Turns until stopped.
     pub(crate) async fn turn(&self, stop: CancellationToken) {
-        let mut slots = time::interval(SLOT);
-        // One that comes late is followed by the others at once: no ping is left out.
-        slots.set_missed_tick_behavior(MissedTickBehavior::Burst);
-        for slot in self.slots.iter().cycle() {
-            let due = tokio::select! {
+        let begun = Instant::now();
+        // Slots are counted on from turn to turn.
+        let mut at = 0;
+        loop {
+            // None is farther away than a turn, whatever is hung up meanwhile.
+            let next = (at..).take(SLOTS).find(|&slot| !self.slot(slot).is_empty());
+            let next = next.unwrap_or(at + SLOTS);
+            // One that comes late is followed by the others at once: no ping is left out.
+            let due = begun + Duration::from_micros(SLOT_MICROS * next as u64);
+            tokio::select! {
                 () = stop.cancelled() => return,
-                due = slots.tick() => due,
-            };
+                () = self.hung.notified() => {
+                    // What was passed over is not late for the bell that hangs there now.
+                    let passed = begun.elapsed().as_micros().div_ceil(SLOT_MICROS.into());
+                    at = at.max(next.min(usize::try_from(passed).unwrap_or(usize::MAX)));
+                    continue;
+                }
+                () = time::sleep_until(due) => {}
+            }
+            let slot = self.slot(next);
             *lock(&slot.due) = Some(due);
             slot.ring(TICK);
+            at = next + 1;
             // Those just woken go first.
             tokio::task::yield_now().await;
         }
+    }
+
+    fn slot(&self, number: usize) -> &Slot {
+        &self.slots[number % SLOTS]
     }
 
     /// Rings for a ping, all at once.
@@ -151,6 +180,10 @@ impl Wheel {
 }
 
 impl Slot {
+    fn is_empty(&self) -> bool {
+        lock(&self.bells).is_empty()
+    }
+
     /// Rings all, and takes down those that nobody listens to.
     fn ring(&self, why: u8) {
         let mut bells = lock(&self.bells);
@@ -205,6 +238,38 @@ mod tests {
         assert!(rung.iter().all(|&rung| (3..=4).contains(&rung)), "{rung:?}");
         let tenths: Vec<_> = at.values().copied().skip(1).take(28).collect();
         assert!(tenths.iter().all(|count| (80..=120).contains(count)), "{tenths:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bell_that_is_hung_up_while_the_wheel_sleeps_rings_each_second() {
+        let wheel = Arc::new(Wheel::new());
+        let stop = CancellationToken::new();
+        let turning = wheel.turn(stop.clone());
+        tokio::pin!(turning);
+        let mut bells = Vec::new();
+        for ms in 0..8_000 {
+            tokio::select! {
+                biased;
+                () = &mut turning => unreachable!("not stopped"),
+                () = time::sleep(Duration::from_millis(1)) => {}
+            }
+            // The first slots are passed over already, or are about to be.
+            if ms % 700 == 350 && ms < 6_900 {
+                bells.push((wheel.hang(), ms, Vec::new()));
+            }
+            for (bell, _, rung) in &mut bells {
+                if bell.listen(&noop_waker()) == TICK {
+                    rung.push(ms);
+                    assert!(wheel.lateness(bell) < Duration::from_millis(10), "at {ms}");
+                }
+            }
+        }
+        for (_, hung, rung) in &bells {
+            let all = [&[*hung], &rung[..]].concat();
+            let between: Vec<_> = all.windows(2).map(|two| two[1] - two[0]).collect();
+            let evenly = between[1..].iter().all(|ms| (990..=1_010).contains(ms));
+            assert!(evenly && between[0] <= 1_010, "hung up at {hung}: {between:?}");
+        }
     }
 
     #[test]

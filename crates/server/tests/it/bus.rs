@@ -3,9 +3,11 @@
 mod ephemeral;
 mod nodes;
 mod places;
+mod queues;
 mod reader;
 mod sessions;
 mod slow;
+mod worker;
 
 use serde_json::Value;
 use switchboard_proto::v1::{

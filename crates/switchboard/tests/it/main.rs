@@ -1,6 +1,7 @@
 //! The whole program as a user meets it: the real executable, on free ports, in its own folder.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a suite of tests")]
 
+mod bus;
 mod chat;
 mod commands;
 mod connect;

@@ -196,9 +196,10 @@ impl Writer {
         &mut self,
         settlement: &Settlement,
     ) -> Result<Answer<Vec<Settled>>, Error> {
-        let Some((number, _)) = self.queue_of(&settlement.queue) else {
+        let Some((number, queue)) = self.queue_of(&settlement.queue) else {
             return Ok(Err(no_queue()));
         };
+        let was_full = is_full(queue);
         let mut all = Vec::with_capacity(settlement.deliveries.len());
         let mut letters = Vec::new();
         for some in settlement.deliveries.chunks(LIST_MAX) {
@@ -227,6 +228,10 @@ impl Writer {
             return Ok(Err(refusal));
         }
         self.tell_ready(number, settlement.now);
+        if was_full && self.queues.queue(number).is_some_and(|queue| !is_full(queue)) {
+            // Whoever asked meanwhile got nothing, and waits.
+            self.group.ready(number);
+        }
         Ok(Ok(all))
     }
 
@@ -425,6 +430,11 @@ impl GivenUp {
     fn order(&self) -> (i64, &QueueName, u64) {
         (self.ended_at, &self.name, self.sequence)
     }
+}
+
+/// Whether there is no room for more that are not done with.
+fn is_full(queue: &Queue) -> bool {
+    IN_FLIGHT_MAX <= queue.in_flight() || HELD_MAX <= queue.held_len()
 }
 
 fn no_queue() -> Refusal {

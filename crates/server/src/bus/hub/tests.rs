@@ -167,3 +167,25 @@ fn news_of_a_queue_goes_to_one_who_waits() {
     drop((second, busy));
     assert!(hub.waitings().is_empty());
 }
+
+#[test]
+fn news_that_nobody_heard_is_for_the_first_who_comes() {
+    let hub = hub((1_000, 1_000));
+    let queue = crate::bus::queue(tenant(), "work").unwrap();
+    let [first, second] = [(); 2].map(|()| hub.wait(queue.clone()));
+    let waker = noop_waker();
+    let context = &mut std::task::Context::from_waker(&waker);
+    hub.ready(&queue);
+    hub.ready(&queue);
+    first.line_up();
+    second.line_up();
+    assert!(first.poll_news(context).is_ready());
+    assert!(second.poll_news(context).is_pending(), "it was one look that was owed");
+    // Who is busy with what it got passes its news on, though nobody waits just now.
+    second.step_out();
+    first.line_up();
+    hub.ready(&queue);
+    first.step_out();
+    second.line_up();
+    assert!(second.poll_news(context).is_ready());
+}

@@ -20,11 +20,15 @@ use super::Hub;
 pub(super) struct Waitings {
     tokens: VecDeque<Arc<Token>>,
     present: usize,
+    /// Whether there was news while nobody stood in line: it is for the next who does.
+    unheard: bool,
 }
 
 /// One who waits, or did.
 #[derive(Default)]
 pub(super) struct Token {
+    /// Whether it stands in line. Changes under the lock of the line alone.
+    in_line: AtomicBool,
     /// Whether there was news that it has not taken.
     news: AtomicBool,
     waker: AtomicWaker,
@@ -44,11 +48,21 @@ impl Waitings {
         Arc::default()
     }
 
-    /// Tells the first who waits.
+    /// Tells the first who waits, or else the first who comes.
     pub(super) fn wake_one(&mut self) {
-        if let Some(token) = self.tokens.pop_front() {
-            token.news.store(true, Ordering::Release);
-            token.waker.wake();
+        let Some(token) = self.tokens.pop_front() else {
+            self.unheard = true;
+            return;
+        };
+        token.in_line.store(false, Ordering::Relaxed);
+        token.news.store(true, Ordering::Release);
+        token.waker.wake();
+    }
+
+    /// Takes somebody out of line.
+    fn step_out(&mut self, token: &Arc<Token>) {
+        if token.in_line.swap(false, Ordering::Relaxed) {
+            self.tokens.retain(|it| !Arc::ptr_eq(it, token));
         }
     }
 }
@@ -58,13 +72,19 @@ impl Waiting {
         Self { hub, queue, token }
     }
 
-    /// Gets into line: the next news is for those who stand in it. To be called before the queue is
-    /// looked at for the last time.
+    /// Gets into line: the next news is for those who stand in it, and so is what nobody heard
+    /// while nobody did. To be called before the queue is looked at for the last time.
     pub(crate) fn line_up(&self) {
-        if let Some(waitings) = self.hub.waitings().get_mut(&self.queue)
-            && !waitings.tokens.iter().any(|token| Arc::ptr_eq(token, &self.token))
-        {
-            waitings.tokens.push_back(Arc::clone(&self.token));
+        // Who is told just now gets out of line before there is news.
+        if self.token.in_line.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut all = self.hub.waitings();
+        let Some(waitings) = all.get_mut(&self.queue) else { return };
+        self.token.in_line.store(true, Ordering::Relaxed);
+        waitings.tokens.push_back(Arc::clone(&self.token));
+        if std::mem::take(&mut waitings.unheard) {
+            waitings.wake_one();
         }
     }
 
@@ -72,7 +92,7 @@ impl Waiting {
     pub(crate) fn step_out(&self) {
         let mut all = self.hub.waitings();
         let Some(waitings) = all.get_mut(&self.queue) else { return };
-        waitings.tokens.retain(|token| !Arc::ptr_eq(token, &self.token));
+        waitings.step_out(&self.token);
         if self.token.news.swap(false, Ordering::AcqRel) {
             waitings.wake_one();
         }
@@ -100,7 +120,7 @@ impl Drop for Waiting {
         self.hub.ears.subscribe(self.queue.tenant, false);
         let mut all = self.hub.waitings();
         let Some(waitings) = all.get_mut(&self.queue) else { return };
-        waitings.tokens.retain(|token| !Arc::ptr_eq(token, &self.token));
+        waitings.step_out(&self.token);
         waitings.present -= 1;
         if self.token.news.load(Ordering::Acquire) {
             waitings.wake_one();
