@@ -22,7 +22,16 @@ impl Nats {
     ///
     /// It is not installed, or does not start.
     pub fn start() -> Result<Self> {
-        Self::with("")
+        Self::made(free_port()?, "")
+    }
+
+    /// Starts one where it is to listen.
+    ///
+    /// # Errors
+    ///
+    /// It is not installed, or does not start.
+    pub fn on(port: u16) -> Result<Self> {
+        Self::made(port, "")
     }
 
     /// Starts one with these lines of configuration.
@@ -31,11 +40,14 @@ impl Nats {
     ///
     /// It is not installed, or does not start.
     pub fn with(lines: &str) -> Result<Self> {
+        Self::made(free_port()?, lines)
+    }
+
+    fn made(port: u16, lines: &str) -> Result<Self> {
         let folder = tempfile::tempdir_in("/var/tmp")
             .map_err(|error| format!("/var/tmp can't be written: {error}"))?;
         fs::write(folder.path().join("conf"), lines)
             .map_err(|error| format!("{} can't be written: {error}", folder.path().display()))?;
-        let port = free_port()?;
         let process = spawn(port, folder.path())?;
         Ok(Self { port, process, folder })
     }

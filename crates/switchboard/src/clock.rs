@@ -1,12 +1,6 @@
 //! The only place that reads a clock.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use switchboard_core::{Millis, time::Clock};
 
@@ -19,19 +13,5 @@ impl Clock for SystemClock {
     fn now(&self) -> Millis {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
-    }
-}
-
-/// The machine's clock, told by that of the store: nodes that share one agree on the time, however
-/// their own clocks are set.
-#[derive(Clone, Debug)]
-pub(crate) struct StoreClock {
-    /// How far the store's clock is ahead, in milliseconds.
-    pub(crate) ahead_ms: Arc<AtomicI64>,
-}
-
-impl Clock for StoreClock {
-    fn now(&self) -> Millis {
-        SystemClock.now().plus(self.ahead_ms.load(Ordering::Relaxed))
     }
 }

@@ -12,14 +12,10 @@ use switchboard_core::{
     vault::Records,
 };
 use switchboard_embedded::{Embedded, disk::LocalDisk};
-use switchboard_postgres::Postgres;
+use switchboard_postgres::{DatabaseClock, Postgres};
 use tokio::time;
 
-use crate::{
-    Failure,
-    clock::{StoreClock, SystemClock},
-    command::serve::Options,
-};
+use crate::{Failure, clock::SystemClock, command::serve::Options};
 
 /// How long a database may take to answer what it was asked before the node stopped.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -101,12 +97,15 @@ pub(crate) async fn open(
 }
 
 async fn open_shared(address: &str, observer: Arc<dyn Observer>) -> Result<Opened, Failure> {
-    let options = switchboard_postgres::Options::default();
+    let options = switchboard_postgres::Options {
+        clock: Some(Arc::new(SystemClock)),
+        ..switchboard_postgres::Options::default()
+    };
     let store = Postgres::open(address, options, observer)
         .await
         .map_err(|error| Failure::failed(error.to_string()))?;
-    // What is known of the store's clock goes in here, before the time is told for the first time.
-    let clock = StoreClock { ahead_ms: Arc::default() };
+    // Nodes that share a store agree on the time, however their own clocks are set.
+    let clock = DatabaseClock::new(SystemClock, Arc::clone(&store.offset));
     Ok(Opened {
         ledger: Arc::clone(&store.ledger) as _,
         chats: Arc::clone(&store.chats) as _,
