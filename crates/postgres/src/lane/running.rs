@@ -127,8 +127,9 @@ impl<T: Writer> Running<T> {
                 self.observer.committed(&commit);
                 Some(link)
             }
-            // One that the database refuses is no reason to refuse the others.
-            Try::Refused(_) if 1 < group.len() && !link.is_closed() => {
+            // One that the database refuses, or that others are in the way of again and again, is no
+            // reason to refuse the others.
+            Try::Refused(_) | Try::Again if 1 < group.len() && !link.is_closed() => {
                 let mut link = Some(link);
                 for work in group {
                     match link.take().filter(|link| !link.is_closed()) {
@@ -186,7 +187,7 @@ impl<T: Writer> Running<T> {
         for tries in 1..=TRIES {
             match self.try_once(link, group).await {
                 Try::Again if tries < TRIES => {
-                    tokio::time::sleep(Duration::from_millis(tries as u64)).await;
+                    tokio::time::sleep(Duration::from_millis(tries as u64 - 1)).await;
                 }
                 other => return other,
             }
@@ -239,7 +240,10 @@ async fn gone<D>(link: &Link, error: tokio_postgres::Error) -> Try<D> {
     }
     let Some(code) = error.code() else { return Try::Unknown(unavailable(error)) };
     match *code {
-        SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => Try::Again,
+        // The last: who writes the same has been quicker, and is seen by the next try.
+        SqlState::T_R_SERIALIZATION_FAILURE
+        | SqlState::T_R_DEADLOCK_DETECTED
+        | SqlState::UNIQUE_VIOLATION => Try::Again,
         // It has become a standby: the primary is another one now.
         SqlState::READ_ONLY_SQL_TRANSACTION => Try::Unknown(unavailable(error)),
         // No room, no right to work, a broken disk: of no use to try the works one by one.
