@@ -23,8 +23,8 @@ const RECEIPTS: &str = "INSERT INTO chat_receipt (tenant, phone, sequence, peer,
 
 /// All that a row is. It is locked by its users' locks, whether it is there or not.
 const CHATS: &str = "INSERT INTO chat (tenant, low, high, last_id, by_low, \
-         low_unread, high_unread, low_delivered, low_read, high_delivered, high_read, low_activity, high_activity, \
-         low_step, high_step) \
+         low_unread, high_unread, low_delivered, low_read, high_delivered, high_read, \
+         low_activity, high_activity, low_step, high_step) \
      SELECT it.*, it.low_activity >> 6, it.high_activity >> 6 FROM unnest($1::text[], \
          $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], \
          $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[]) \

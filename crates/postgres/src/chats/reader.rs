@@ -1,5 +1,5 @@
-//! Reads a chat, an inbox, and what became of a message, each with one statement: what it sees is of
-//! one moment.
+//! Reads a chat, an inbox, and what became of a message, each with one statement: what it sees is
+//! of one moment.
 
 use std::sync::Arc;
 
