@@ -31,12 +31,13 @@ const SESSION: &str = "SET synchronous_commit = on; \
      SET idle_in_transaction_session_timeout = 0; \
      SET search_path = switchboard";
 
-/// How statements are planned, where the server can be told: once for all parameters, and never by
-/// reading all of a table, however small the statistics say that it is. They may be of the time when
-/// it was empty.
+/// How statements are planned, where the server can be told: once for all parameters, never by reading
+/// all of a table, however small the statistics say that it is (they may be of the time when it was
+/// empty), and not compiled: they are short, and to compile one takes longer than a second on a busy
+/// machine.
 const PLANS: &str = "SELECT set_config(name, value, false) \
-     FROM (VALUES ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan', 'off')) \
-         AS wanted (name, value) \
+     FROM (VALUES ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan', 'off'), \
+         ('jit', 'off')) AS wanted (name, value) \
      WHERE name IN (SELECT name FROM pg_settings)";
 
 /// Makes connections.

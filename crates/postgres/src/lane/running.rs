@@ -148,14 +148,18 @@ impl<T: Writer> Running<T> {
                 Some(link)
             }
             Try::Again => {
-                group.into_iter().for_each(|work| work.answer(Err(away())));
+                for work in group {
+                    work.answer(Err(away()));
+                }
                 Some(link)
             }
             Try::Unknown(error) => {
                 let lane = self.shared.name;
                 let what = "it is not known whether a group was written";
                 tracing::warn!(lane, error = %error.chain(), what);
-                group.into_iter().for_each(|work| work.answer(Err(unknown())));
+                for work in group {
+                    work.answer(Err(unknown()));
+                }
                 None
             }
         }
@@ -192,20 +196,21 @@ impl<T: Writer> Running<T> {
 
     async fn try_once(&mut self, link: &Link, group: &[T::Work]) -> Try<<T::Work as Work>::Done> {
         link.has_warned();
-        let begin = link.client.batch_execute("BEGIN");
+        let beginning = link.client.batch_execute("BEGIN");
         let writing = self.writer.write(link, group);
         // Both are sent before either is answered.
-        let (begun, written) = tokio::join!(biased; begin, writing);
-        let written = match (begun, written) {
+        let both = tokio::join!(biased; beginning, writing);
+        let written = match both {
             (Ok(()), Ok(written)) => written,
-            (Err(error), _) => return gone(link, error).await,
-            (_, Err(Fault::Refused(error))) => {
+            (Ok(()), Err(Fault::Refused(error))) => {
                 return match link.client.batch_execute("ROLLBACK").await {
                     Ok(()) => Try::Refused(error),
                     Err(error) => Try::Unknown(unavailable(error)),
                 };
             }
-            (_, Err(Fault::Database(error))) => return gone(link, error).await,
+            (Err(error), _) | (Ok(()), Err(Fault::Database(error))) => {
+                return gone(link, error).await;
+            }
         };
         if !written.wrote {
             let beaten = async {
@@ -247,11 +252,11 @@ async fn gone<D>(link: &Link, error: tokio_postgres::Error) -> Try<D> {
 
 /// Forgets the rows of lanes that are long gone. One that is not gone makes its row anew.
 pub(crate) async fn forget_fences(link: Link, health: Arc<Health>) {
-    let forget = "DELETE FROM fence WHERE at < now() - interval '1 day'";
+    let old = "DELETE FROM fence WHERE at < now() - interval '1 day'";
     tokio::select! {
         () = health.closing().cancelled() => {}
-        forgot = link.client.execute(forget, &[]) => {
-            if let Err(error) = forgot {
+        deleted = link.client.execute(old, &[]) => {
+            if let Err(error) = deleted {
                 tracing::debug!(%error, "old rows of the fence were left");
             }
         }

@@ -1,6 +1,9 @@
 //! One server for all tests of a file; each has a database of its own.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use switchboard_core::store::Unobserved;
 use switchboard_postgres::{Options, Postgres};
@@ -35,5 +38,7 @@ pub(crate) async fn store() -> Postgres {
 
 /// A store on a database that others may have opened too.
 pub(crate) async fn store_at(url: &str) -> Postgres {
-    Postgres::open(url, Options::default(), Arc::new(Unobserved)).await.unwrap()
+    // Many tests at once may be slow.
+    let options = Options { answer: Duration::from_secs(60), ..Options::default() };
+    Postgres::open(url, options, Arc::new(Unobserved)).await.unwrap()
 }
