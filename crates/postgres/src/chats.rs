@@ -1,10 +1,10 @@
 //! Conversations.
 //!
 //! A send is one row, with its places in the inboxes of both, and a change of three: the chat, and
-//! both users. What is decided is decided here, as the rules say it, from rows that are locked until
-//! it is committed ([`wanted`], [`state`], [`put`]); so it comes to the same whichever nodes decide,
-//! and the database is asked twice for a group, however much that is. Reads are one statement each
-//! ([`reader`], [`order`]).
+//! both users. What is decided is decided here, as the rules say it, from rows that are locked
+//! until it is committed ([`wanted`], [`state`], [`put`]); so it comes to the same whichever nodes
+//! decide, and the database is asked twice for a group, however much that is. Reads are one
+//! statement each ([`reader`], [`order`]).
 //!
 //! A tenant's writes are in one lane, in the order in which they came.
 

@@ -26,13 +26,15 @@ use crate::{lane::Fault, link::Link};
 
 /// Puts those there who are new. Waits for another that puts the same there.
 const MAKE: &str = "INSERT INTO chat_user (tenant, phone) \
-     SELECT asked.tenant, asked.phone FROM unnest($1::text[], $2::bigint[]) AS asked(tenant, phone) \
+     SELECT asked.tenant, asked.phone \
+     FROM unnest($1::text[], $2::bigint[]) AS asked(tenant, phone) \
      ORDER BY asked.tenant COLLATE \"C\", asked.phone ON CONFLICT (tenant, phone) DO NOTHING";
 
 /// Locks users, one after the other. The inner select can't be drawn into the outer one, so that
 /// each is looked up by the primary key, in order, whatever the planner thinks of the table.
 const LOCK: &str = "SELECT asked.place, found.* FROM (\
-         SELECT * FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS list(tenant, phone, place) \
+         SELECT * FROM unnest($1::text[], $2::bigint[]) \
+         WITH ORDINALITY AS list(tenant, phone, place) \
          ORDER BY list.tenant COLLATE \"C\", list.phone) AS asked \
      CROSS JOIN LATERAL (\
          SELECT it.newest, it.created_at, it.name FROM chat_user AS it \

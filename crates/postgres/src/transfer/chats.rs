@@ -74,13 +74,13 @@ const CHATS: &str = "INSERT INTO chat (tenant, low, high, last_id, by_low, low_u
      FROM (SELECT DISTINCT ON (tenant, low, high) * FROM chat_message \
      ORDER BY tenant, low, high, id DESC) l \
      CROSS JOIN LATERAL (SELECT coalesce(max(up_to), 0) AS up_to FROM chat_receipt r \
-     WHERE r.tenant = l.tenant AND r.phone = l.high AND r.peer = l.low) ld \
+     WHERE r.tenant = l.tenant AND -r.phone = -l.high AND r.peer = l.low) ld \
      CROSS JOIN LATERAL (SELECT coalesce(max(up_to), 0) AS up_to FROM chat_receipt r \
-     WHERE r.tenant = l.tenant AND r.phone = l.high AND r.peer = l.low AND r.read) lr \
+     WHERE r.tenant = l.tenant AND -r.phone = -l.high AND r.peer = l.low AND r.read) lr \
      CROSS JOIN LATERAL (SELECT coalesce(max(up_to), 0) AS up_to FROM chat_receipt r \
-     WHERE r.tenant = l.tenant AND r.phone = l.low AND r.peer = l.high) hd \
+     WHERE r.tenant = l.tenant AND -r.phone = -l.low AND r.peer = l.high) hd \
      CROSS JOIN LATERAL (SELECT coalesce(max(up_to), 0) AS up_to FROM chat_receipt r \
-     WHERE r.tenant = l.tenant AND r.phone = l.low AND r.peer = l.high AND r.read) hr \
+     WHERE r.tenant = l.tenant AND -r.phone = -l.low AND r.peer = l.high AND r.read) hr \
      LEFT JOIN chat_message lm ON lm.tenant = l.tenant AND lm.low = l.low AND lm.high = l.high \
      AND lm.id = lr.up_to \
      LEFT JOIN chat_message hm ON hm.tenant = l.tenant AND hm.low = l.low AND hm.high = l.high \
