@@ -157,9 +157,13 @@ impl Writer {
             }
         }
         self.takers.learn(link, group.appending.changes()).await?;
-        let Group { appending, mut ready, wrote, .. } = group;
+        let Group { appending, mut ready, wrote, changed, .. } = group;
         for (tenant, events) in &appending.events {
             self.takers.ready(*tenant, events, &mut ready);
+        }
+        for tenant in changed {
+            // The transaction may come to nothing.
+            self.takers.forget(tenant);
         }
         let signal = self.signal(appending.events, ready);
         Ok(Written { done, wrote, signal })
@@ -173,7 +177,7 @@ impl Writer {
                 let created = queues::create(group.link, &self.labels, asked).await?;
                 if matches!(created, Ok(true)) {
                     group.wrote = true;
-                    group.changed(queue).await?;
+                    group.change(queue).await?;
                 }
                 Ok(Done::Created(created))
             }
@@ -181,7 +185,7 @@ impl Writer {
                 let Some(queue) = group.queues.remove(id) else { return Ok(Done::Deleted(false)) };
                 queues::remove(group.link, id, &queue).await?;
                 group.wrote = true;
-                group.changed(id).await?;
+                group.change(id).await?;
                 Ok(Done::Deleted(true))
             }
             Task::Abandon { tenant, gateways, behind, now } => {
