@@ -165,7 +165,7 @@ async fn connect(servers: Vec<ServerAddr>, news: &Arc<News>) -> Result<Client> {
     let names = names.join(", ");
     let began = Instant::now();
     loop {
-        let error = match options(news).connect(servers.clone()).await {
+        let error = match options(news, &servers).connect(servers.clone()).await {
             Ok(client) => return Ok(client),
             Err(error) => error,
         };
@@ -186,9 +186,17 @@ async fn connect(servers: Vec<ServerAddr>, news: &Arc<News>) -> Result<Client> {
     }
 }
 
-fn options(news: &Arc<News>) -> ConnectOptions {
+fn options(news: &Arc<News>, servers: &[ServerAddr]) -> ConnectOptions {
     let news = Arc::clone(news);
-    ConnectOptions::new()
+    let named = servers.iter().find_map(|server| Some((server.username()?, server.password())));
+    let options = match named {
+        None => ConnectOptions::new(),
+        Some((token, None)) => ConnectOptions::with_token(plain(token)),
+        Some((user, Some(password))) => {
+            ConnectOptions::with_user_and_password(plain(user), plain(password))
+        }
+    };
+    options
         .name("switchboard")
         .no_echo()
         .connection_timeout(ATTEMPT)
@@ -206,6 +214,20 @@ fn options(news: &Arc<News>) -> ConnectOptions {
             news.happened(&event);
             future::ready(())
         })
+}
+
+/// A part of an address as it is meant: `%2F` is a slash.
+fn plain(part: &str) -> String {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.as_bytes();
+    while let Some((&first, behind)) = rest.split_first() {
+        let code = behind.get(..2).filter(|_| first == b'%');
+        let code = code.and_then(|digits| str::from_utf8(digits).ok());
+        let byte = code.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(first));
+        rest = if byte.is_some() { &behind[2..] } else { behind };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Whether the server is one that does what is needed, and lets us.
@@ -258,5 +280,24 @@ async fn settle_doubts(client: Client, news: Arc<News>, stop: CancellationToken)
     tokio::select! {
         () = stop.cancelled() => {}
         () = settle => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_addresses_are_meant_plainly() {
+        for (part, expected) in [
+            ("a", "a"),
+            ("a%2Fb%40", "a/b@"),
+            ("%C3%A9", "é"),
+            ("%", "%"),
+            ("%4", "%4"),
+            ("%zz", "%zz"),
+        ] {
+            assert_eq!(plain(part), expected);
+        }
     }
 }

@@ -206,7 +206,7 @@ async fn one_that_is_too_old_is_refused() {
 /// A server with a user for each right.
 const USERS: &str = r#"
 authorization: { users: [
-  { user: "all", password: "secret" },
+  { user: "all", password: "secr@t" },
   { user: "ours", password: "secret",
     permissions: { publish: "switchboard.1.>", subscribe: "switchboard.1.>" } },
   { user: "none", password: "secret", permissions: { publish: "a.>", subscribe: "a.>" } }
@@ -220,7 +220,7 @@ async fn rights_that_are_missing_are_told_at_once() {
     let connect = async |user: &str| {
         Nats::connect(&format!("nats://{user}@127.0.0.1:{}", server.port())).await
     };
-    for user in ["all:secret", "ours:secret"] {
+    for user in ["all:secr%40t", "ours:secret"] {
         assert!(connect(user).await.unwrap().is_connected(), "{user}");
     }
     for user in ["all:wrong", "nobody:secret"] {
