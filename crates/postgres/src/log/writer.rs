@@ -3,9 +3,9 @@
 //! A transaction first holds the rows of the queues that it is about, then the heads of the tenants
 //! whose logs it adds to, each in their order: so transactions wait for each other in one direction
 //! only. With that it reads what decides, in the same round trip (what comes next of queues takes
-//! another); decides in memory, in the order in which it was asked; and writes, again in one. Publishes, comings and goings come first, then what
-//! consumers ask: what is asked at the same time may happen in any order, but a publish has its
-//! place.
+//! another); decides in memory, in the order in which it was asked; and writes, again in one.
+//! Publishes, comings and goings come first, then what consumers ask: what is asked at the same
+//! time may happen in any order, but a publish has its place.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
