@@ -3,6 +3,8 @@
 mod chats;
 mod log;
 mod records;
+mod transfer;
+mod wire;
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +18,8 @@ use switchboard_core::{
     presence::{Answer, Appended, Journal, Page, Place, Report},
 };
 
+pub use self::wire::{End, Fate, Wire};
+
 /// A store that keeps nothing beyond its own life.
 #[derive(Debug, Default)]
 pub struct Model {
@@ -24,13 +28,15 @@ pub struct Model {
     chats: chats::Chats,
     log: log::Log,
     records: records::Records,
+    carried: transfer::Carried,
 }
 
 impl Ledger for Model {
     fn record(&self, entries: Vec<Entry>) -> Recording {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was carried from a store with gaps has some too.
         let receipt = |entry| {
-            let next = ids.len() as u64 + 1;
+            let next = ids.values().max().map_or(1, |greatest| greatest + 1);
             let id = *ids.entry(entry).or_insert(next);
             Receipt { id, new: id == next }
         };

@@ -52,7 +52,7 @@ pub(crate) struct Written<D> {
     pub(crate) done: Vec<D>,
     /// Whether anything was written.
     pub(crate) wrote: bool,
-    /// Tells whoever listens, after the answers.
+    /// Tells whoever listens, once it is committed and before the answers.
     pub(crate) signal: Option<Box<dyn FnOnce() + Send>>,
 }
 

@@ -21,6 +21,7 @@ mod log;
 mod migrate;
 mod readers;
 mod records;
+pub mod transfer;
 
 use std::{sync::Arc, time::Duration};
 
@@ -116,6 +117,7 @@ impl Postgres {
         let link = connector.connect().await?;
         address::check(&link).await?;
         migrate::run(&link).await?;
+        transfer::check_finished(&link).await?;
         let offset = Arc::new(Offset::default());
         if let Some(clock) = &options.clock {
             offset.look(&link, &**clock).await?;

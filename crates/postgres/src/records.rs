@@ -38,7 +38,7 @@ mod decide;
 mod expiry;
 mod profiles;
 mod reader;
-mod row;
+pub(crate) mod row;
 mod work;
 mod writer;
 

@@ -6,8 +6,10 @@ pub(crate) mod call;
 pub(crate) mod chat;
 pub(crate) mod connect;
 pub(crate) mod ingest;
+pub(crate) mod migrate;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod transfer;
 pub(crate) mod vault;
 
 use std::time::Duration;

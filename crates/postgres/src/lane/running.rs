@@ -117,11 +117,12 @@ impl<T: Writer> Running<T> {
                     synced: begun.elapsed(),
                     ..self.writer.measure(&done)
                 };
-                for (work, done) in group.into_iter().zip(done) {
-                    work.answer(Ok(done));
-                }
+                // What is answered has been told: whoever acts on the answer finds it so.
                 if let Some(signal) = signal {
                     signal();
+                }
+                for (work, done) in group.into_iter().zip(done) {
+                    work.answer(Ok(done));
                 }
                 self.observer.committed(&commit);
                 Some(link)
