@@ -78,7 +78,7 @@ impl Nodes {
         }
         match Nats::connect(&self.signals).await {
             Ok(nats) => Ok(Arc::new(nats)),
-            Err(error) => Err(Failure::failed(error.chain())),
+            Err(error) => Err(Failure::failed(error.chain().to_string())),
         }
     }
 
