@@ -23,7 +23,7 @@ use switchboard_servers::Postgres as Server;
 use tokio::{task::JoinSet, time::sleep};
 
 /// How long anything may take that is waited for.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// How long a request waits for its answer here.
 const ANSWER: Duration = Duration::from_secs(1);
