@@ -11,6 +11,7 @@ use std::{
 
 use switchboard_client::Client;
 use switchboard_peers::Error;
+use switchboard_servers::Node;
 use tokio::{task::JoinSet, time};
 
 use crate::{Options, cluster::Cluster, thin};

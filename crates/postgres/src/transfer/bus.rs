@@ -4,8 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use switchboard_core::{
     ClientId, Millis, Tenant,
-    bus::{EventType, 
-        Body, DeliveryId, Event, Interest, QueueId, QueueName, QueueSettings, Topic, TopicFilter,
+    bus::{
+        Body, DeliveryId, Event, EventType, Interest, QueueId, QueueName, QueueSettings, Topic,
+        TopicFilter,
     },
     presence::GatewayId,
     transfer::{Expiry, Held, Progress, Row, Section, Stay},

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::{
     cluster::{Cluster, until},
-    load::Load,
+    load::{Load, runs},
 };
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     cluster::{Cluster, DEADLINE, post, until},
-    load::Load,
+    load::{Load, runs},
 };
 
 const ALL: &str = "gateway,status,api";
@@ -95,7 +95,7 @@ fn is_live_again(load: &Load) {
     });
 }
 
-fn postgres_is_killed(cluster: &mut Cluster, load: &Load) {
+fn postgres_is_killed(cluster: &mut Cluster, _load: &Load) {
     cluster.postgres[0].kill();
     thread::sleep(Duration::from_secs(1));
     writes_fail_fast(cluster);
@@ -129,7 +129,7 @@ fn signals_are_lost(cluster: &mut Cluster, load: &Load) {
 }
 
 /// Once for all that follows: one of three clocks is ahead. All nodes go by that of the database.
-fn a_clock_is_ahead(cluster: &mut Cluster, load: &Load) {
+fn a_clock_is_ahead(cluster: &mut Cluster, _load: &Load) {
     let preload = format!("LD_PRELOAD={}", faketime().display());
     let node = cluster.nodes.last_mut().unwrap();
     node.set_environment(&[&preload, "FAKETIME=+5s", "FAKETIME_DONT_FAKE_MONOTONIC=1"]);

@@ -8,7 +8,7 @@ use std::{
 
 use switchboard_client::{
     Client,
-    bus::{Draft, Interest, QueueSettings, Settlement},
+    bus::{Delivery, Draft, Interest, QueueSettings, Settlement},
 };
 use tokio::{task::JoinSet, time};
 
@@ -32,6 +32,19 @@ struct Told {
     acknowledged: BTreeSet<u64>,
     /// Events that came again after they were done with.
     again: Vec<u64>,
+}
+
+impl Told {
+    /// These were delivered, and were acknowledged now.
+    fn see(&mut self, deliveries: &[Delivery]) {
+        for delivery in deliveries {
+            let sequence = delivery.event.sequence;
+            *self.seen.entry(sequence).or_default() += 1;
+            if self.acknowledged.contains(&sequence) {
+                self.again.push(sequence);
+            }
+        }
+    }
 }
 
 type Shared = Arc<Mutex<Told>>;
