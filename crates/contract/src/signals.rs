@@ -278,12 +278,14 @@ pub async fn the_last_to_listen_is_told(nodes: &Nodes) {
 
 #[cfg(test)]
 mod tests {
+    use std::future;
+
     use super::*;
     use crate::Wire;
 
-    async fn model() -> Box<Nodes> {
+    fn model() -> future::Ready<Box<Nodes>> {
         let wire = Wire::default();
-        Box::new([(); 3].map(|()| wire.end() as Arc<dyn Signals>))
+        future::ready(Box::new([(); 3].map(|()| wire.end() as Arc<dyn Signals>)))
     }
 
     crate::signals!(model);

@@ -1,6 +1,8 @@
 //! The ledger on PostgreSQL: its contract, and many nodes on one database.
 #![expect(clippy::unwrap_used, reason = "a suite of tests")]
 
+#[path = "it/opened.rs"]
+mod opened;
 #[path = "it/server.rs"]
 mod server;
 
@@ -17,7 +19,10 @@ use switchboard_core::{
 use switchboard_postgres::{Options, Postgres};
 use tokio::{task::JoinSet, time::timeout};
 
-use self::server::{Opened, server, store, store_at};
+use self::{
+    opened::{Opened, store},
+    server::{server, store_at},
+};
 
 async fn open() -> Opened<dyn Ledger> {
     let store = store().await;

@@ -377,7 +377,9 @@ mod tests {
             .collect();
         signals.push(Signal::Typing { user, from: phone(2), typing: true });
         let mut chats = chat(&tenant());
-        signals.iter().for_each(|signal| add_chat(signal, &mut chats));
+        for signal in &signals {
+            add_chat(signal, &mut chats);
+        }
         let appended = vec![event(8, b""), event(9, b"data")];
         let ephemeral = vec![event(0, b"x"), event(0, b"y")];
         let queue = QueueId { tenant: tenant(), name: QueueName::new("work").unwrap() };
