@@ -223,7 +223,11 @@ async fn what_can_not_be_is_refused_and_changes_nothing() {
             "invalid_topic",
         ),
     ] {
-        assert_eq!(make(&node, queue, settings.clone()).await, Err(code.to_owned()), "{settings:?}");
+        assert_eq!(
+            make(&node, queue, settings.clone()).await,
+            Err(code.to_owned()),
+            "{settings:?}"
+        );
     }
     assert_eq!(look(&node).await, before);
     for way in Way::ALL {
@@ -263,6 +267,9 @@ async fn a_queue_that_is_removed_ends_its_consumers() {
     })
     .await;
     // A new one of the name knows nothing of what the old one had.
-    assert_eq!(make(&node, "work", QueueSettings { max_deliveries: 2, ..settings() }).await, Ok(true));
+    assert_eq!(
+        make(&node, "work", QueueSettings { max_deliveries: 2, ..settings() }).await,
+        Ok(true)
+    );
     assert_eq!(look(&node).await.depth, 0);
 }
