@@ -10,7 +10,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("switchboard-proto", &[]),
     ("switchboard-contract", &["switchboard-core"]),
     ("switchboard-embedded", &["switchboard-core"]),
+    ("switchboard-nats", &["switchboard-core"]),
+    ("switchboard-postgres", &["switchboard-core"]),
     ("switchboard-server", &["switchboard-core", "switchboard-proto"]),
+    ("switchboard-servers", &[]),
     ("switchboard-client", &["switchboard-proto"]),
     (
         "switchboard",
@@ -18,6 +21,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "switchboard-client",
             "switchboard-core",
             "switchboard-embedded",
+            "switchboard-nats",
+            "switchboard-postgres",
             "switchboard-proto",
             "switchboard-server",
         ],
@@ -26,6 +31,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "switchboard-chat-bench",
         &["switchboard-core", "switchboard-embedded", "switchboard-peers", "switchboard-proto"],
+    ),
+    (
+        "switchboard-cluster-bench",
+        &["switchboard-client", "switchboard-peers", "switchboard-proto", "switchboard-servers"],
     ),
     ("switchboard-bus-bench", &["switchboard-core", "switchboard-peers", "switchboard-proto"]),
     ("switchboard-peers", &["switchboard-client", "switchboard-proto"]),
@@ -37,7 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "switchboard-sessions",
         &["switchboard-contract", "switchboard-core", "switchboard-proto", "switchboard-server"],
     ),
-    ("xtask", &[]),
+    ("xtask", &["switchboard-servers"]),
 ];
 
 /// What the core knows of others: hashes, ciphers and the rules of phone numbers, which are no part

@@ -15,6 +15,7 @@ use switchboard_core::{
 };
 use tokio::task::JoinSet;
 
+pub(crate) use self::interleavings::Interleaving;
 pub use self::{
     interleavings::{any_interleaving_is_that_of_the_model, interleavings_over_restarts},
     pages::{
@@ -33,6 +34,7 @@ macro_rules! chats {
         $crate::chats!(
             $open;
             ids_and_sequences_have_no_gaps,
+            the_newest_of_many_inboxes_are_told,
             a_repeat_answers_the_first_message,
             of_equal_sends_at_once_one_is_new,
             another_text_or_recipient_is_a_conflict,
@@ -157,6 +159,17 @@ pub async fn a_repeat_answers_the_first_message(chats: &Arc<dyn Chats>) {
     assert_eq!(again.status, MessageStatus::Read);
     assert_eq!(ids(chats, user(0), phone(1)).await, [1]);
     assert_eq!(inbox(chats, user(1), 10).await.len(), 1);
+}
+
+/// Whoever is asked for, in the order of the question; also where there is nothing.
+pub async fn the_newest_of_many_inboxes_are_told(chats: &Arc<dyn Chats>) {
+    assert!(chats.newest(Vec::new()).await.unwrap().is_empty());
+    say(chats, 0, 1, "m").await;
+    say(chats, 2, 0, "n").await;
+    acknowledge(chats, (1, 0), (None, Some(1))).await.unwrap();
+    let other = User { tenant: "other".parse().unwrap(), ..user(0) };
+    let asked = vec![user(1), other, user(0), user(3), user(2), user(0)];
+    assert_eq!(chats.newest(asked).await.unwrap(), [1, 0, 3, 0, 1, 3]);
 }
 
 /// In one batch, and from many callers.

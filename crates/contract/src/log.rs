@@ -25,6 +25,7 @@ use switchboard_core::{
     },
 };
 
+pub(crate) use self::interleavings::Interleaving;
 pub use self::{
     dead_letters::{
         each_queue_has_its_own_dead_letters, what_is_given_back_often_enough_is_given_up,
@@ -46,7 +47,8 @@ pub use self::{
         a_batch_takes_its_places_when_it_is_handed_over, a_dropped_answer_takes_nothing_back,
         a_repeated_key_answers_the_first_event, another_event_under_a_known_key_is_a_conflict,
         events_of_every_kind_come_back, of_equal_publishes_at_once_one_is_new,
-        sequences_count_the_events_of_a_tenant, tenants_see_only_themselves, times_never_go_back,
+        sequences_count_the_events_of_a_tenant, tenants_see_only_themselves,
+        the_newest_of_many_tenants_are_told, times_never_go_back,
     },
     queues::{
         a_deleted_queue_is_gone, a_queue_begins_at_its_place, a_queue_is_made_once,
@@ -80,6 +82,7 @@ macro_rules! log {
             $open;
             sequences_count_the_events_of_a_tenant,
             tenants_see_only_themselves,
+            the_newest_of_many_tenants_are_told,
             a_batch_takes_its_places_when_it_is_handed_over,
             a_dropped_answer_takes_nothing_back,
             a_repeated_key_answers_the_first_event,

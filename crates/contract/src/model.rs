@@ -3,6 +3,8 @@
 mod chats;
 mod log;
 mod records;
+mod transfer;
+mod wire;
 
 use std::{
     collections::BTreeMap,
@@ -13,8 +15,10 @@ use std::{
 use switchboard_core::{
     Millis,
     ingest::{Entry, Ledger, Receipt, Recording},
-    presence::{Appending, Journal, Page, Reading, Report},
+    presence::{Answer, Appended, Journal, Page, Place, Report},
 };
+
+pub use self::wire::{End, Fate, Wire};
 
 /// A store that keeps nothing beyond its own life.
 #[derive(Debug, Default)]
@@ -24,13 +28,15 @@ pub struct Model {
     chats: chats::Chats,
     log: log::Log,
     records: records::Records,
+    carried: transfer::Carried,
 }
 
 impl Ledger for Model {
     fn record(&self, entries: Vec<Entry>) -> Recording {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was carried from a store with gaps has some too.
         let receipt = |entry| {
-            let next = ids.len() as u64 + 1;
+            let next = ids.values().max().map_or(1, |greatest| greatest + 1);
             let id = *ids.entry(entry).or_insert(next);
             Receipt { id, new: id == next }
         };
@@ -39,19 +45,23 @@ impl Ledger for Model {
 }
 
 impl Journal for Model {
-    fn append(&self, report: &Report) -> Appending {
+    fn append(&self, report: &Report) -> Answer<Appended> {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner).push(report.clone());
-        Box::pin(future::ready(Ok(())))
+        Box::pin(future::ready(Ok(None)))
     }
 
-    fn read(&self, from: u64) -> Reading {
+    fn others(&self, _behind: Vec<Place>) -> Answer<Vec<(Place, Report)>> {
+        Box::pin(future::ready(Ok(Vec::new())))
+    }
+
+    fn read(&self, from: u64) -> Answer<Page> {
         let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         // The places are not those of before, once something was pruned: one page is all.
         let reports = if from == 0 { reports.clone() } else { Vec::new() };
-        Box::pin(future::ready(Ok(Page { reports, next: None })))
+        Box::pin(future::ready(Ok(Page { reports, ..Page::default() })))
     }
 
-    fn prune(&self, before: Millis) -> Appending {
+    fn prune(&self, before: Millis) -> Answer<()> {
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         reports.retain(|report| before <= report.at);
         Box::pin(future::ready(Ok(())))

@@ -24,7 +24,7 @@ pub use self::{
     log::{Answer, Created, Log, PAGE_DEFAULT, PAGE_MAX, Page, Read, page_limit},
     matcher::{Handle, Matcher, Subscription},
     place::{Cursor, Since},
-    presence::{Attendance, Turn},
+    presence::{Attendance, Gone, Turn},
     queue::{
         ACK_TIMEOUT_MS_DEFAULT, CONSUMER_LEFT, DELAY_MS_MAX, DELIVERIES_DEFAULT, DeadLetter,
         Delivery, DeliveryId, IN_FLIGHT_MAX, PREFETCH_DEFAULT, PREFETCH_MAX, PULL_MAX, Pull,

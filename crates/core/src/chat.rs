@@ -161,6 +161,15 @@ pub trait Chats: fmt::Debug + Send + Sync {
     /// [`Code::Unavailable`] when the store can't be read.
     fn inbox(&self, user: User, after: u64, limit: u32) -> Answer<InboxPage>;
 
+    /// The sequence of the newest entry of each inbox, in the order in which they are asked for; 0
+    /// where there is none. Whoever listens to signals asks now and then whether the last of them
+    /// was lost: a store that can answers all at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unavailable`] when the store can't be read.
+    fn newest(&self, users: Vec<User>) -> Answer<Vec<u64>>;
+
     /// What became of a message, told to its sender.
     ///
     /// # Errors

@@ -12,9 +12,11 @@ pub mod error;
 pub mod ingest;
 pub mod presence;
 pub mod session;
+pub mod signals;
 pub mod store;
 pub mod tenant;
 pub mod time;
+pub mod transfer;
 pub mod vault;
 
 pub use client::{ClientId, Identity};

@@ -99,20 +99,33 @@ impl Report {
     }
 }
 
+/// A report's place among those of its gateway, where several nodes append to one journal: they
+/// count from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Whose report it is.
+    pub gateway: GatewayId,
+    /// Its number.
+    pub number: u64,
+}
+
 /// Reports read back, in the order in which they were appended.
 #[derive(Debug, Default)]
 pub struct Page {
     /// The reports.
     pub reports: Vec<Report>,
+    /// Up to where the reports of each gateway were read by now, where several nodes append to one
+    /// journal; else nothing.
+    pub places: Vec<Place>,
     /// Where to read on; none when these were the last.
     pub next: Option<u64>,
 }
 
-/// A report on its way to being durable.
-pub type Appending = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+/// Something on its way to being durable.
+pub type Answer<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
-/// A page on its way.
-pub type Reading = Pin<Box<dyn Future<Output = Result<Page>> + Send>>;
+/// Where a report stands that is durable; none where nobody else appends to the journal.
+pub type Appended = Option<Place>;
 
 /// The reports of the last [`JOURNAL_MS`].
 ///
@@ -131,7 +144,7 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// [`crate::Code::Unavailable`] when the store can't write.
-    fn append(&self, report: &Report) -> Appending;
+    fn append(&self, report: &Report) -> Answer<Appended>;
 
     /// Reads reports on from a place, from the oldest at 0. A page is bounded; it may hold none
     /// and still have a next.
@@ -139,14 +152,23 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// [`crate::Code::Unavailable`] when the store can't be read.
-    fn read(&self, from: u64) -> Reading;
+    fn read(&self, from: u64) -> Answer<Page>;
+
+    /// What others appended to the same journal behind these places, and all of gateways that have
+    /// none: in the order of each gateway. Bounded like a page: to be asked again, with the new
+    /// places, until there is nothing. Nothing where nobody else can append.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::Code::Unavailable`] when the store can't be read.
+    fn others(&self, behind: Vec<Place>) -> Answer<Vec<(Place, Report)>>;
 
     /// Lets go of reports whose `at` is before a time. May keep them for longer.
     ///
     /// # Errors
     ///
     /// [`crate::Code::Unavailable`] when the store can't write.
-    fn prune(&self, before: Millis) -> Appending;
+    fn prune(&self, before: Millis) -> Answer<()>;
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! reads by himself ([`reader`]), the cheapest way that there is ([`plan`]).
 
 mod bytes;
+mod carry;
 mod entry;
 mod expiry;
 mod keeper;
@@ -21,6 +22,7 @@ mod reader;
 mod recent;
 mod replay;
 mod state;
+mod stays;
 mod tables;
 mod work;
 mod writer;
@@ -35,13 +37,14 @@ use std::{
 use switchboard_core::{
     Millis, Result, Tenant,
     bus::{
-        self, Attendance, Created, Draft, Page, Published, Pull, Pulled, QueueId, QueueSettings,
-        QueueState, Read, Retention, Settled, Settlement, Signals, Since,
+        self, Attendance, Created, Draft, Gone, Page, Published, Pull, Pulled, QueueId,
+        QueueSettings, QueueState, Read, Retention, Settled, Settlement, Signals, Since,
     },
     presence::GatewayId,
 };
 
 pub(crate) use self::{
+    carry::Events,
     keeper::Keeper,
     open::{Parts, open, size},
     work::Work,
@@ -145,11 +148,11 @@ impl bus::Log for Front {
         self.ask(|answer| Task::Attend { attendances, answer })
     }
 
-    fn abandon(&self, but: Vec<GatewayId>, now: Millis) -> bus::Answer<u64> {
-        let (but, queue): (Arc<[GatewayId]>, _) = (but.into(), Arc::clone(&self.queue));
+    fn abandon(&self, gone: Gone, now: Millis) -> bus::Answer<u64> {
+        let (gone, queue) = (Arc::new(gone), Arc::clone(&self.queue));
         let part = move |behind| {
-            let (but, arrived) = (Arc::clone(&but), Instant::now());
-            let task = |answer| Task::Abandon { but, behind, now, answer };
+            let (gone, arrived) = (Arc::clone(&gone), Instant::now());
+            let task = |answer| Task::Abandon { gone, behind, now, answer };
             queue.ask(|answer| Work { task: task(answer), arrived })
         };
         let first = part(None);
@@ -163,6 +166,15 @@ impl bus::Log for Front {
             }
             Ok(notes)
         })
+    }
+
+    fn gateways(&self) -> bus::Answer<Vec<GatewayId>> {
+        Box::pin(future::ready(Ok(self.shared.gateways())))
+    }
+
+    fn newest(&self, tenants: Vec<Tenant>) -> bus::Answer<Vec<u64>> {
+        let newest = tenants.iter().map(|tenant| self.shared.newest_of(tenant)).collect();
+        Box::pin(future::ready(Ok(newest)))
     }
 
     fn expire(&self, rules: Arc<[Retention]>, now: Millis) -> bus::Answer<u64> {

@@ -11,6 +11,7 @@
 //! reads by himself ([`reader`]).
 
 mod bodies;
+mod carry;
 mod entry;
 mod heads;
 mod keeper;
@@ -39,6 +40,7 @@ use switchboard_core::{
 };
 
 pub(crate) use self::{
+    carry::Said,
     keeper::Keeper,
     open::{Parts, open, size},
     work::Work,
@@ -115,6 +117,10 @@ impl chat::Chats for Front {
                 Refusal::new(Code::InvalidCursor, what)
             })
         })))
+    }
+
+    fn newest(&self, users: Vec<User>) -> chat::Answer<Vec<u64>> {
+        Self::told(users.iter().map(|user| self.shared.newest_of(user)).collect())
     }
 
     fn trace(&self, sender: User, id: ClientMessageId) -> chat::Answer<Steps> {

@@ -1,6 +1,7 @@
 //! The ports that the store is.
 
 use std::{
+    future,
     pin::Pin,
     sync::{Arc, atomic::Ordering},
     time::Instant,
@@ -8,13 +9,15 @@ use std::{
 
 use switchboard_core::{
     Code, Millis, Result, Tenant,
-    bus::{self, Attendance, Created, Log, Published, QueueId, QueueSettings, QueueState, Since},
+    bus::{
+        self, Attendance, Created, Gone, Log, Published, QueueId, QueueSettings, QueueState, Since,
+    },
     chat::{
         Acknowledgement, Answer, Chats, ChatsPage, ChatsPlace, ClientMessageId, Draft, InboxPage,
         Marks, MessagesPage, Name, PhoneNumber, Reach, Registered, Sent, Signals, Steps, User,
     },
     ingest::{Entry, Recording},
-    presence::{Appending, GatewayId, Journal, Reading, Report},
+    presence::{Appended, GatewayId, Journal, Page as Reports, Place as ReportPlace, Report},
     store::{Store, Vitals},
     vault::{Change, Outcome, Page, Place, Profile, Range, RecordId, Records},
 };
@@ -38,20 +41,25 @@ impl switchboard_core::ingest::Ledger for Embedded {
 }
 
 impl Journal for Embedded {
-    fn append(&self, report: &Report) -> Appending {
+    fn append(&self, report: &Report) -> Answer<Appended> {
         let (answer, answered) = oneshot::channel();
         let (bytes, at) = (presence::encode(report), report.at);
         self.reports.ask(presence::Request::Append { bytes, at, answer });
-        Box::pin(told(answered))
+        Box::pin(async { told(answered).await.map(|()| None) })
     }
 
-    fn read(&self, from: u64) -> Reading {
+    fn others(&self, _behind: Vec<ReportPlace>) -> Answer<Vec<(ReportPlace, Report)>> {
+        // One process at a time has the directory.
+        Box::pin(future::ready(Ok(Vec::new())))
+    }
+
+    fn read(&self, from: u64) -> Answer<Reports> {
         let (answer, answered) = oneshot::channel();
         self.reports.ask(presence::Request::Read { from, answer });
         Box::pin(told(answered))
     }
 
-    fn prune(&self, before: Millis) -> Appending {
+    fn prune(&self, before: Millis) -> Answer<()> {
         let (answer, answered) = oneshot::channel();
         self.reports.ask(presence::Request::Prune { before, answer });
         Box::pin(told(answered))
@@ -95,6 +103,10 @@ impl Chats for Embedded {
 
     fn inbox(&self, user: User, after: u64, limit: u32) -> Answer<InboxPage> {
         self.chats.inbox(user, after, limit)
+    }
+
+    fn newest(&self, users: Vec<User>) -> Answer<Vec<u64>> {
+        self.chats.newest(users)
     }
 
     fn trace(&self, sender: User, id: ClientMessageId) -> Answer<Steps> {
@@ -178,8 +190,16 @@ impl Log for Embedded {
         self.bus.attend(attendances)
     }
 
-    fn abandon(&self, but: Vec<GatewayId>, now: Millis) -> Answer<u64> {
-        self.bus.abandon(but, now)
+    fn abandon(&self, gone: Gone, now: Millis) -> Answer<u64> {
+        self.bus.abandon(gone, now)
+    }
+
+    fn gateways(&self) -> Answer<Vec<GatewayId>> {
+        self.bus.gateways()
+    }
+
+    fn newest(&self, tenants: Vec<Tenant>) -> Answer<Vec<u64>> {
+        self.bus.newest(tenants)
     }
 
     fn expire(&self, rules: Arc<[bus::Retention]>, now: Millis) -> Answer<u64> {
@@ -217,7 +237,7 @@ impl Store for Embedded {
             let failed = failure.wait_for(Option::is_some).await.ok();
             let Some(why) = failed.and_then(|why| why.clone()) else {
                 // Closed in good order: it will never fail.
-                return std::future::pending().await;
+                return future::pending().await;
             };
             let what = format!("the store has failed: {why}");
             switchboard_core::Error::new(Code::Unavailable, what)

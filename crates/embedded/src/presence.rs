@@ -267,7 +267,7 @@ impl Keeper {
                 read.map(drop).ok_or_else(|| corrupt(sequence))
             })?;
         }
-        Ok(Page { reports, next })
+        Ok(Page { reports, places: Vec::new(), next })
     }
 
     /// Removes the segments whose reports are all older, the oldest first: so that a power cut

@@ -5,9 +5,12 @@ pub(crate) mod bus;
 pub(crate) mod call;
 pub(crate) mod chat;
 pub(crate) mod connect;
+pub(crate) mod healthcheck;
 pub(crate) mod ingest;
+pub(crate) mod migrate;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod transfer;
 pub(crate) mod vault;
 
 use std::time::Duration;

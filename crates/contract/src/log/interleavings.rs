@@ -5,8 +5,8 @@ use std::sync::Arc;
 use switchboard_core::{
     Code, Error, Millis, Result, Tenant,
     bus::{
-        Attendance, Body, Content, DeliveryId, Draft, IdempotencyKey, Interest, Log, Page, Pull,
-        QueueId, QueueName, QueueSettings, Read, Retention, Settlement, Since, TopicFilter,
+        Attendance, Body, Content, DeliveryId, Draft, Gone, IdempotencyKey, Interest, Log, Page,
+        Pull, QueueId, QueueName, QueueSettings, Read, Retention, Settlement, Since, TopicFilter,
         Verdict,
     },
     presence::GatewayId,
@@ -81,6 +81,28 @@ where
         }
         store = reopen(Some(store)).await;
         Both { ours: store.as_ref(), model: &model }.compare().await;
+    }
+}
+
+/// Anything that happens to a store and to a model, with what else happens between.
+pub(crate) struct Interleaving {
+    model: Arc<dyn Log>,
+    walk: Walk,
+}
+
+impl Interleaving {
+    pub(crate) fn new(seed: u64, model: Arc<dyn Log>) -> Self {
+        Self { model, walk: Walk::new(seed | 1) }
+    }
+
+    pub(crate) async fn take_steps(&mut self, log: &Arc<dyn Log>, steps: u64) {
+        for _ in 0..steps {
+            Both { ours: log, model: &self.model }.take_step(&mut self.walk).await;
+        }
+    }
+
+    pub(crate) async fn compare(&self, log: &Arc<dyn Log>) {
+        Both { ours: log, model: &self.model }.compare().await;
     }
 }
 
@@ -248,10 +270,12 @@ impl Both<'_> {
                 ours.attend(batch).await.unwrap();
             }
             95 => {
-                let but: Vec<GatewayId> =
-                    (0..3).filter(|_| walk.one_in(2)).map(GatewayId).collect();
-                let theirs = model.abandon(but.clone(), now).await.unwrap();
-                assert_eq!(ours.abandon(but.clone(), now).await.unwrap(), theirs, "{but:?}");
+                let some = (0..3).filter(|_| walk.one_in(2)).map(GatewayId).collect();
+                let gone = if walk.one_in(2) { Gone::AllBut(some) } else { Gone::These(some) };
+                let theirs = model.abandon(gone.clone(), now).await.unwrap();
+                assert_eq!(ours.abandon(gone.clone(), now).await.unwrap(), theirs, "{gone:?}");
+                let theirs = model.gateways().await.unwrap();
+                assert_eq!(ours.gateways().await.unwrap(), theirs, "behind {gone:?}");
             }
             96..98 => {
                 let rules = walk.rules();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use switchboard_core::{
     ClientId, Millis,
-    bus::{Attendance, Body, Event, JSON, Log, Since, Turn},
+    bus::{Attendance, Body, Event, Gone, JSON, Log, Since, Turn},
     presence::GatewayId,
 };
 
@@ -160,9 +160,11 @@ pub async fn gateways_that_are_no_more_are_left(log: &Arc<dyn Log>) {
     assert_eq!(announced(log, "a", &mut seen).await.len(), 6);
     assert_eq!(announced(log, "b", &mut seen_other).await.len(), 1);
     let all = [3, 2, 1, 99].map(GatewayId);
-    assert_eq!(log.abandon(all.to_vec(), Millis(100)).await.unwrap(), 0);
+    assert_eq!(log.gateways().await.unwrap(), [1, 2, 3].map(GatewayId));
+    assert_eq!(log.abandon(Gone::These(vec![all[3]]), Millis(100)).await.unwrap(), 0);
+    assert_eq!(log.abandon(Gone::AllBut(all.to_vec()), Millis(100)).await.unwrap(), 0);
     assert!(announced(log, "a", &mut seen).await.is_empty());
-    assert_eq!(log.abandon(all[..2].to_vec(), Millis(200)).await.unwrap(), 6);
+    assert_eq!(log.abandon(Gone::These(all[2..].to_vec()), Millis(200)).await.unwrap(), 6);
     let told = announced(log, "a", &mut seen).await;
     assert!(told.iter().all(|event| event.at == Millis(200)), "{told:?}");
     let told: Vec<Body> = told.into_iter().map(|event| event.body).collect();
@@ -170,11 +172,11 @@ pub async fn gateways_that_are_no_more_are_left(log: &Arc<dyn Log>) {
     let told = announced(log, "b", &mut seen_other).await;
     assert_eq!(told[0].body, offline("a", 23));
     // Once; and they may come back.
-    assert_eq!(log.abandon(all[..2].to_vec(), Millis(300)).await.unwrap(), 0);
+    assert_eq!(log.abandon(Gone::AllBut(all[..2].to_vec()), Millis(300)).await.unwrap(), 0);
     log.attend(vec![attendance("c", 1, false, 10), attendance("c", 4, true, 301)]).await.unwrap();
     let told = announced(log, "a", &mut seen).await;
     assert_eq!((told.len(), &told[0].body), (1, &online("c", 301)));
-    assert_eq!(log.abandon(Vec::new(), Millis(400)).await.unwrap(), 4);
+    assert_eq!(log.abandon(Gone::AllBut(Vec::new()), Millis(400)).await.unwrap(), 4);
     let told = announced(log, "a", &mut seen).await.into_iter().map(|event| event.body);
     let expected = [offline("a", 20), offline("b", 21), offline("c", 301), offline("d", 22)];
     assert_eq!(told.collect::<Vec<_>>(), expected);

@@ -50,6 +50,16 @@ pub async fn sequences_count_the_events_of_a_tenant(log: &Arc<dyn Log>) {
     assert_eq!(sequences(&events_of(log, "b").await), [1]);
 }
 
+/// Whoever is asked for, in the order of the question; also where there is nothing.
+pub async fn the_newest_of_many_tenants_are_told(log: &Arc<dyn Log>) {
+    assert!(log.newest(Vec::new()).await.unwrap().is_empty());
+    for (name, events) in [("a", 3), ("b", 1), ("ab", 2)] {
+        publish(log, vec![of(name, draft("t", 1)); events]).await;
+    }
+    let asked = ["ab", "none", "a", "b", "a"].map(tenant);
+    assert_eq!(log.newest(asked.to_vec()).await.unwrap(), [2, 0, 3, 1, 3]);
+}
+
 /// Whatever they call their topics, keys and queues, and however their names begin.
 pub async fn tenants_see_only_themselves(log: &Arc<dyn Log>) {
     let names = ["a", "b", "ab", "a.b"];

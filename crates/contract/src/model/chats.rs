@@ -1,5 +1,7 @@
 //! Conversations in plain lists.
 
+mod carried;
+
 use std::{
     collections::BTreeMap,
     fmt, future,
@@ -30,6 +32,9 @@ struct Said {
     /// How far a user has come with a peer, and when he stated it.
     marks: BTreeMap<(Who, PhoneNumber), (Marks, Vec<Moved>)>,
     profiles: BTreeMap<Who, Profile>,
+    /// When messages were durable that were carried from another store, by tenant, sender and his
+    /// name for them; others were at once.
+    stored: BTreeMap<(Who, ClientMessageId), Millis>,
     signals: Option<Arc<dyn Signals>>,
 }
 
@@ -224,10 +229,11 @@ impl Said {
             let reached = |&&(up_to, read, _): &&Moved| message.id <= up_to && (read || !only_read);
             history.iter().find(reached).map(|&(_, _, at)| at)
         };
+        let stored = self.stored(sender.tenant, message);
         Ok(Steps {
             message: Arc::clone(message),
-            stored: message.sent_at,
-            signalled: message.sent_at,
+            stored,
+            signalled: stored,
             delivered: first(false),
             read: first(true),
         })
@@ -275,6 +281,12 @@ impl switchboard_core::chat::Chats for super::Model {
 
     fn inbox(&self, user: User, after: u64, limit: u32) -> Answer<InboxPage> {
         ready(self.chats.lock().inbox(&user, after, limit))
+    }
+
+    fn newest(&self, users: Vec<User>) -> Answer<Vec<u64>> {
+        let said = self.chats.lock();
+        let newest = |user| said.inboxes.get(&who(&user)).map_or(0, |inbox| inbox.len() as u64);
+        ready(Ok(users.into_iter().map(newest).collect()))
     }
 
     fn trace(&self, sender: User, id: ClientMessageId) -> Answer<Steps> {

@@ -1,10 +1,11 @@
 //! Events, queues, and who is there, in plain maps.
 
+mod carried;
 mod own;
 mod queue;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -12,8 +13,8 @@ use std::{
 use switchboard_core::{
     Code, Error, Millis, Result, Tenant,
     bus::{
-        Answer, Attendance, Created, Draft, Page, Published, Pull, Pulled, QueueId, QueueSettings,
-        QueueState, Read, Retention, Settled, Settlement, Signal, Signals, Since,
+        Answer, Attendance, Created, Draft, Gone, Page, Published, Pull, Pulled, QueueId,
+        QueueSettings, QueueState, Read, Retention, Settled, Settlement, Signal, Signals, Since,
     },
     presence::GatewayId,
 };
@@ -132,10 +133,21 @@ impl switchboard_core::bus::Log for super::Model {
         ready(Ok(()))
     }
 
-    fn abandon(&self, but: Vec<GatewayId>, now: Millis) -> Answer<u64> {
+    fn abandon(&self, gone: Gone, now: Millis) -> Answer<u64> {
         ready(Ok(self
             .log
-            .act(|kept| kept.tenants.values_mut().map(|own| own.abandon(&but, now)).sum())))
+            .act(|kept| kept.tenants.values_mut().map(|own| own.abandon(&gone, now)).sum())))
+    }
+
+    fn gateways(&self) -> Answer<Vec<GatewayId>> {
+        let kept = self.log.lock();
+        let all: BTreeSet<_> = kept.tenants.values().flat_map(Own::gateways).collect();
+        ready(Ok(all.into_iter().collect()))
+    }
+
+    fn newest(&self, tenants: Vec<Tenant>) -> Answer<Vec<u64>> {
+        let mut kept = self.log.lock();
+        ready(Ok(tenants.into_iter().map(|tenant| kept.of(tenant).newest()).collect()))
     }
 
     fn expire(&self, rules: Arc<[Retention]>, now: Millis) -> Answer<u64> {

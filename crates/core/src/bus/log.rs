@@ -3,7 +3,7 @@
 use std::{fmt, pin::Pin, sync::Arc};
 
 use super::{
-    Attendance, Draft, Event, Interest, Published, Pull, Pulled, QueueId, QueueSettings,
+    Attendance, Draft, Event, Gone, Interest, Published, Pull, Pulled, QueueId, QueueSettings,
     QueueState, Retention, Settled, Settlement, Signals, Since,
 };
 use crate::{Code, Error, Millis, Result, Tenant, presence::GatewayId};
@@ -174,14 +174,30 @@ pub trait Log: fmt::Debug + Send + Sync {
     /// [`Code::Unavailable`] when the store can't write.
     fn attend(&self, attendances: Vec<Attendance>) -> Answer<()>;
 
-    /// Announces that those have left who were at gateways that are no more: at all but these. A
-    /// tenant's are announced in the order of their ids. Says how many were noted: a client counts
-    /// at each such gateway.
+    /// Announces that those have left who were at gateways that are no more. A tenant's are
+    /// announced in the order of their ids. Says how many were noted: a client counts at each such
+    /// gateway.
     ///
     /// # Errors
     ///
     /// [`Code::Unavailable`] when the store can't write.
-    fn abandon(&self, but: Vec<GatewayId>, now: Millis) -> Answer<u64>;
+    fn abandon(&self, gone: Gone, now: Millis) -> Answer<u64>;
+
+    /// The gateways at which somebody is, as far as was noted, by number.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unavailable`] when the store can't be read.
+    fn gateways(&self) -> Answer<Vec<GatewayId>>;
+
+    /// The sequence of each tenant's newest event, in the order in which they are asked for; 0
+    /// where there is none. Whoever listens to signals asks now and then whether the last of them
+    /// was lost: a store that can answers all at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unavailable`] when the store can't be read.
+    fn newest(&self, tenants: Vec<Tenant>) -> Answer<Vec<u64>>;
 
     /// Lets go of what the rules do not keep at a time, and of nothing else, and says how many
     /// events that is. Bytes are those of whole bodies.

@@ -22,6 +22,25 @@ pub struct Attendance {
     pub at: Millis,
 }
 
+/// Gateways that are no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// These are all that there are.
+    AllBut(Vec<GatewayId>),
+    /// These have ended, or are cut off.
+    These(Vec<GatewayId>),
+}
+
+impl Gone {
+    /// Whether a gateway is one of them.
+    pub fn includes(&self, gateway: GatewayId) -> bool {
+        match self {
+            Self::AllBut(there) => !there.contains(&gateway),
+            Self::These(gone) => gone.contains(&gateway),
+        }
+    }
+}
+
 /// Whether a client has come or gone, over all gateways.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {

@@ -1,25 +1,18 @@
 //! Reads what is durable, from whatever thread asks.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    ops::{Bound, Deref},
-    sync::Arc,
-};
+use std::{collections::HashMap, ops::Deref, sync::Arc};
 
 use switchboard_core::{
     Code, Error as Refusal, Result as Answer, Tenant,
     bus::{Event, Interest, Page, Read, Since},
-    presence::GatewayId,
 };
 
 use super::{
-    entry::Stay,
     labels::Labels,
     marks::Marks,
     part::Part,
     plan::{Search, Wanted},
     recent::{Generation, Placed},
-    work::Place,
 };
 use crate::{
     Error,
@@ -88,6 +81,13 @@ impl State {
         *newest += events.len() as u64;
     }
 
+    /// The events of a tenant up to a sequence are not here.
+    pub(super) fn move_to(&mut self, tenant: u32, sequence: u64) {
+        if let Some(newest) = self.newest.get_mut(tenant as usize) {
+            *newest = sequence;
+        }
+    }
+
     /// More of a tenant has expired.
     pub(super) fn expire(&mut self, tenant: u32, marks: Arc<Marks>) {
         self.marks.insert(tenant, marks);
@@ -95,7 +95,7 @@ impl State {
     }
 
     /// Those in memory, the older first.
-    fn generations(&self) -> impl Iterator<Item = &Generation> {
+    pub(super) fn generations(&self) -> impl Iterator<Item = &Generation> {
         self.flushing.as_deref().into_iter().chain([&self.current])
     }
 
@@ -451,39 +451,6 @@ impl Shared {
             }
         }
         Ok(None)
-    }
-
-    /// Where a client is.
-    pub(super) fn stay(&self, place: &Place) -> Stay {
-        let state = self.read();
-        let noted = state.generations().filter_map(|it| it.stays.get(place)).last();
-        noted.cloned().unwrap_or_default()
-    }
-
-    /// Clients that are at other gateways than these, in order, so many at most.
-    pub(super) fn abandoned(
-        &self,
-        but: &BTreeSet<GatewayId>,
-        behind: Option<&Place>,
-        max: usize,
-    ) -> Vec<Place> {
-        let state = self.read();
-        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
-        let is_left = |stay: &Stay| stay.gateways.iter().any(|(it, _)| !but.contains(it));
-        let mut places = Vec::new();
-        let now = state.current.stays.range((from, Bound::Unbounded));
-        places.extend(
-            now.filter(|(_, stay)| is_left(stay)).take(max).map(|(place, _)| place.clone()),
-        );
-        if let Some(flushing) = &state.flushing {
-            let older = flushing.stays.range((from, Bound::Unbounded));
-            let older = older
-                .filter(|(place, stay)| is_left(stay) && !state.current.stays.contains_key(place));
-            places.extend(older.take(max).map(|(place, _)| place.clone()));
-        }
-        places.sort_unstable();
-        places.truncate(max);
-        places
     }
 }
 

@@ -5,10 +5,9 @@ use std::{fmt, sync::Arc, time::Instant};
 use switchboard_core::{
     ClientId, Error, Millis, Result, Tenant,
     bus::{
-        Attendance, Draft, Published, Pull, QueueId, QueueName, QueueSettings, Settled, Settlement,
-        Since,
+        Attendance, Draft, Gone, Published, Pull, QueueId, QueueName, QueueSettings, Settled,
+        Settlement, Since,
     },
-    presence::GatewayId,
 };
 
 use super::{expiry::Expiring, queue::Counts};
@@ -68,7 +67,7 @@ pub(super) enum Task {
     },
     /// Lets some of those leave that are behind a place in the order of all clients.
     Abandon {
-        but: Arc<[GatewayId]>,
+        gone: Arc<Gone>,
         behind: Option<Place>,
         now: Millis,
         answer: Answer<Abandoned>,

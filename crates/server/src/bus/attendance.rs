@@ -5,7 +5,10 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use switchboard_core::{bus::Attendance, presence::GatewayId};
+use switchboard_core::{
+    bus::{Attendance, Gone},
+    presence::GatewayId,
+};
 use tokio::{
     sync::Notify,
     time::{Duration, sleep},
@@ -66,10 +69,12 @@ fn keep_latest(waiting: &mut Vec<Attendance>) {
 
 impl Node {
     /// Announces who left with an earlier run of this node, then who comes and goes, until stopped
-    /// and nobody is left.
+    /// and nobody is left. Where nodes share a store, those of an earlier run are found by those who
+    /// know that nothing is heard of it ([`crate::presence`]).
     pub(crate) async fn announce(self, gateway: GatewayId, stop: CancellationToken) {
-        loop {
-            let abandoned = self.ports.log.abandon(vec![gateway], self.ports.clock.now()).await;
+        while self.relay.is_alone() {
+            let all_but = Gone::AllBut(vec![gateway]);
+            let abandoned = self.ports.log.abandon(all_but, self.ports.clock.now()).await;
             match abandoned {
                 Ok(0) => break,
                 Ok(clients) => {

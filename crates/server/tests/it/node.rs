@@ -15,7 +15,8 @@ use switchboard_contract::Model;
 use switchboard_core::{
     Code, Error, Millis,
     ingest::{Entry, Ledger, Recording},
-    presence::{Appending, Journal, Reading, Report},
+    presence::{Answer, Appended, Journal, Page, Place, Report},
+    signals::Alone,
     store::{Condition, Store, Vitals},
     time::Clock,
 };
@@ -120,7 +121,7 @@ impl Ledger for World {
 }
 
 impl Journal for World {
-    fn append(&self, report: &Report) -> Appending {
+    fn append(&self, report: &Report) -> Answer<Appended> {
         if self.journal_fails.load(Ordering::Relaxed) {
             let failed = || Err(Error::new(Code::Unavailable, "the journal is full"));
             return Box::pin(async move { failed() });
@@ -128,14 +129,18 @@ impl Journal for World {
         self.model.append(report)
     }
 
-    fn read(&self, from: u64) -> Reading {
+    fn read(&self, from: u64) -> Answer<Page> {
         if self.journal_fails.load(Ordering::Relaxed) {
             return Box::pin(async { Err(Error::new(Code::Unavailable, "it can't be read")) });
         }
         self.model.read(from)
     }
 
-    fn prune(&self, before: Millis) -> Appending {
+    fn others(&self, behind: Vec<Place>) -> Answer<Vec<(Place, Report)>> {
+        self.model.others(behind)
+    }
+
+    fn prune(&self, before: Millis) -> Answer<()> {
         self.model.prune(before)
     }
 }
@@ -189,9 +194,6 @@ impl Node {
     }
 
     async fn serving(world: Arc<World>, limits: Limits, vault: VaultOptions) -> Self {
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listeners = Listeners::bind(free, free, free).await.unwrap();
-        let addresses = listeners.addresses();
         let ports = Ports {
             chats: Arc::new(Model::default()),
             records: Arc::new(Model::default()),
@@ -200,9 +202,22 @@ impl Node {
             journal: Arc::clone(&world) as _,
             store: Arc::clone(&world) as _,
             clock: Arc::clone(&world) as _,
+            signals: Arc::new(Alone),
         };
-        let server = Server::new(ports, Metrics::new(), limits, listeners);
-        let server = server.with_vault(vault).unwrap();
+        Self::of(&world, ports, limits, |server| server.with_vault(vault).unwrap()).await
+    }
+
+    /// A node on these ports.
+    pub(crate) async fn of(
+        world: &Arc<World>,
+        ports: Ports,
+        limits: Limits,
+        setup: impl FnOnce(Server) -> Server,
+    ) -> Self {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listeners = Listeners::bind(free, free, free).await.unwrap();
+        let addresses = listeners.addresses();
+        let server = setup(Server::new(ports, Metrics::new(), limits, listeners));
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
         running.spawn(server.run(stop.clone(), DEADLINE));
@@ -210,7 +225,7 @@ impl Node {
             main: addresses.main,
             tcp: addresses.tcp,
             admin: addresses.admin,
-            world,
+            world: Arc::clone(world),
             stop,
             running,
         }

@@ -1,10 +1,10 @@
 //! Who comes and who goes, decided.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::borrow::Cow;
 
 use switchboard_core::{
     Millis, Result as Answer,
-    bus::{Attendance, Turn},
+    bus::{Attendance, Gone, Turn},
     presence::GatewayId,
 };
 
@@ -48,23 +48,22 @@ impl Writer {
         Ok(Ok(()))
     }
 
-    /// Lets some of those leave who were at other gateways than these.
+    /// Lets some of those leave who were at gateways that are no more.
     pub(super) fn abandon(
         &mut self,
-        but: &[GatewayId],
+        gone: &Gone,
         behind: Option<&Place>,
         now: Millis,
     ) -> Result<Answer<Abandoned>, Error> {
         // Who is there is one of those who are known.
         self.end_group()?;
-        let but: BTreeSet<GatewayId> = but.iter().copied().collect();
-        let places = self.shared.abandoned(&but, behind, ABANDON_MAX);
+        let places = self.shared.abandoned(gone, behind, ABANDON_MAX);
         let next = places.get(ABANDON_MAX - 1).cloned();
         let mut notes = 0;
         for place in places {
             let mut stay = self.stay(&place);
             let before = stay.gateways.len();
-            stay.gateways.retain(|(gateway, _)| but.contains(gateway));
+            stay.gateways.retain(|(gateway, _)| !gone.includes(*gateway));
             let (tenant, client) = &place;
             let told = stay.gateways.is_empty().then(|| Turn::Offline.told(client, stay.newest));
             let needed = 4 * DELIVERY_MAX + 16 * stay.gateways.len();
