@@ -43,12 +43,18 @@ fn variables(lines: &[String]) -> Vec<(String, String)> {
     own.map(pair).collect()
 }
 
-/// Has the program read these arguments and variables, and do nothing. A variable is read as the
-/// flag that it stands for, which is what `--help` still looks at.
+/// What the program says of a command, on one line.
+fn help(command: &str) -> String {
+    let output = run(switchboard().args([command, "--help"]));
+    let words = String::from_utf8(output.stdout).unwrap();
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Has the program read these arguments and variables, and do nothing. A variable is read as the flag
+/// that it stands for, which is what `--help` still looks at.
 #[track_caller]
 fn is_taken(args: &[String], variables: &[(String, String)]) {
-    let help = run(switchboard().arg(&args[0]).arg("--help"));
-    let help = String::from_utf8_lossy(&help.stdout);
+    let help = help(&args[0]);
     let mut command = switchboard();
     command.args(args);
     for (name, value) in variables {
@@ -173,8 +179,7 @@ fn the_image_starts_the_program_as_it_takes_it() {
     let serve: Vec<String> = serde_json::from_str(commands.next().unwrap()).unwrap();
     is_taken(&serve, &[data]);
     // The ports of the defaults.
-    let help = run(switchboard().args(["serve", "--help"]));
-    let help = String::from_utf8_lossy(&help.stdout);
+    let help = help("serve");
     let exposed = lines.iter().find_map(|line| line.strip_prefix("EXPOSE ")).unwrap();
     for port in exposed.split(' ') {
         assert!(help.contains(&format!("[default: 127.0.0.1:{port}]")), "{port}");
