@@ -136,7 +136,7 @@ async fn report(when: &str, cluster: &Cluster, shared: &Shared, length: Duration
     took.sort_unstable();
     let [p50, p99] = [50.0, 99.0].map(|of| percentile(&took, of).as_secs_f64() * 1e3);
     let all: f64 = rates.iter().sum();
-    let shares: Vec<String> =
+    let parts: Vec<String> =
         rates.iter().map(|rate| format!("{:.0} %", rate / all * 100.0)).collect();
-    println!("{when}: {all:.0} calls/s, {}; p50 {p50:.1} ms, p99 {p99:.1} ms", shares.join(", "));
+    println!("{when}: {all:.0} calls/s, {}; p50 {p50:.1} ms, p99 {p99:.1} ms", parts.join(", "));
 }

@@ -23,7 +23,7 @@ const LEAVES: usize = 5;
 
 /// How long somebody counts, and by how much earlier he may have been seen last when his gateway
 /// was killed: the interval of the reports, and a second for the report itself.
-const WINDOW: Duration = Duration::from_secs(180);
+const WINDOW: Duration = Duration::from_mins(3);
 const UNREPORTED: Duration = Duration::from_secs(6);
 
 /// When the gateway is killed, and when it is there again.
@@ -48,9 +48,9 @@ struct Shared {
 pub(crate) async fn run(options: &Options) -> Result<(), Error> {
     let roles = ["gateway", "gateway", "gateway", "status", "status"];
     let mut cluster = Cluster::start(&options.program, &roles)?;
-    let length = options.length.unwrap_or(Duration::from_secs(300));
+    let length = options.length.unwrap_or(Duration::from_mins(5));
     let all = options.clients * GATEWAYS;
-    let gateways = cluster.nodes[..GATEWAYS].iter().map(|node| node.tcp()).collect();
+    let gateways = cluster.nodes[..GATEWAYS].iter().map(Node::tcp).collect();
     let shared = Arc::new(Shared { gateways, ..Shared::default() });
     let mut clients = JoinSet::new();
     for number in 0..all {
@@ -108,7 +108,7 @@ async fn wait_for_all(status: &[Client], all: usize) -> Result<(), Error> {
         if counts.iter().all(|count| *count == all as u64) {
             return Ok(());
         }
-        if Duration::from_secs(120) < begun.elapsed() {
+        if Duration::from_mins(2) < begun.elapsed() {
             return Err(format!("of {all} clients {counts:?} are online").into());
         }
         time::sleep(Duration::from_secs(1)).await;

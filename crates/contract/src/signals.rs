@@ -123,20 +123,25 @@ pub async fn what_one_tells_all_others_hear_and_he_does_not(nodes: &Nodes) {
         node.hear(&news);
         node.hear(&news);
     }
-    for from in 0..3 {
+    for (from, node) in nodes.iter().enumerate() {
         let others: Vec<_> = (0..3).filter(|to| *to != from).map(|to| &heard[to]).collect();
-        reach(&nodes[from], &news, &others).await;
+        reach(node, &news, &others).await;
     }
     for (from, node) in nodes.iter().enumerate() {
-        node.tell(&news, vec![from as u8]);
+        node.tell(&news, vec![byte(from)]);
     }
     for (to, heard) in heard.iter().enumerate() {
         until("both others are heard", || 2 <= heard.all().len()).await;
         let mut all = heard.all();
         all.sort_unstable();
-        let others: Vec<_> = (0..3).filter(|from| *from != to).map(|it| vec![it as u8]).collect();
+        let others: Vec<_> = (0..3).filter(|from| *from != to).map(|it| vec![byte(it)]).collect();
         assert_eq!(all, others);
     }
+}
+
+/// A small number as what is told.
+fn byte(number: usize) -> u8 {
+    u8::try_from(number).unwrap_or(u8::MAX)
 }
 
 /// Another subject is not, nor one that was.
@@ -170,7 +175,7 @@ pub async fn only_what_is_to_be_heard_is_heard(nodes: &Nodes) {
         assert!(began.elapsed() < DEADLINE, "it is heard for ever");
     }
     for (number, subject) in subjects.iter().enumerate() {
-        teller.tell(subject, vec![number as u8]);
+        teller.tell(subject, vec![byte(number)]);
     }
     until("the witness hears all", || all.all().len() == 4).await;
     until("the last is heard", || !heard.all().is_empty()).await;
@@ -209,7 +214,7 @@ pub async fn signals_of_any_length_arrive_whole(nodes: &Nodes) {
     hearer.hear(&subject);
     reach(teller, &subject, &[&heard]).await;
     let lengths = [0, 1, 4_096, 262_144, 1_048_576, PAYLOAD_BYTES_MAX];
-    let payload = |length: usize| -> Vec<u8> { (0..length).map(|at| (at % 251) as u8).collect() };
+    let payload = |length: usize| -> Vec<u8> { (0..length).map(|at| byte(at % 251)).collect() };
     for length in lengths {
         teller.tell(&subject, payload(length));
     }
@@ -253,8 +258,8 @@ pub async fn whoever_begins_to_hear_is_told_that_he_may_have_missed_something(no
         };
         hearer.hear(&subject("a", part));
         until("it is told", || before < heard.missed.load(Ordering::SeqCst)).await;
-        teller.tell(&subject("a", part), vec![part as u8]);
-        until("what comes then is heard", || heard.has(&[part as u8])).await;
+        teller.tell(&subject("a", part), vec![byte(part as usize)]);
+        until("what comes then is heard", || heard.has(&[byte(part as usize)])).await;
     }
 }
 

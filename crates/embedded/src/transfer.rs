@@ -101,6 +101,7 @@ pub(crate) fn check_finished(disk: &dyn Disk) -> Result<(), Error> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what errors are mapped with")]
 fn failed(error: Error) -> Refusal {
     Refusal::new(Code::Unavailable, error.chain())
 }

@@ -62,11 +62,11 @@ impl Ears {
             for subject in &new {
                 // Taken by the client at once, unless the server is away for long.
                 let subscribing = client.subscribe(written(subject));
-                let subscribed = tokio::select! {
+                let answer = tokio::select! {
                     () = stop.cancelled() => return,
-                    subscribed = subscribing => subscribed,
+                    answer = subscribing => answer,
                 };
-                match subscribed {
+                match answer {
                     Ok(subscriber) => {
                         let hearing = stop.child_token();
                         tasks.spawn(listen(subscriber, node, Arc::clone(&news), hearing.clone()));

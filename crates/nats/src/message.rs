@@ -4,8 +4,8 @@
 //! version u8 | CRC32C u32 of what follows | node u64 | signal u32 | part u16 | parts u16 | data
 //! ```
 //!
-//! Numbers are little-endian. The server takes messages up to a length only, and shares a connection
-//! better where they are short: longer signals come in parts, one behind the other.
+//! Numbers are little-endian. The server takes messages up to a length only, and shares a
+//! connection better where they are short: longer signals come in parts, one behind the other.
 
 use std::collections::HashMap;
 
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn signals_of_any_length_come_whole() {
-        let payload: Vec<u8> = (0..PAYLOAD_BYTES_MAX).map(|at| (at % 251) as u8).collect();
+        let payload: Vec<u8> = (0..PAYLOAD_BYTES_MAX).map(|at| u8::try_from(at % 251).unwrap()).collect();
         for length in [0, 1, 1_003, 1_004, 300_000, PAYLOAD_BYTES_MAX] {
             for payload_max in [0, 1_025, 100_000, usize::MAX] {
                 let messages = write(1, 7, &payload[..length], payload_max);
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_signal_of_which_a_part_is_missing_is_lost_and_no_other_is() {
-        let [one, two] = [1, 2].map(|signal| write(1, signal, &[signal as u8; 5_000], 2_000));
+        let [one, two] = [1, 2].map(|signal| write(1, signal, &[u8::try_from(signal).unwrap(); 5_000], 2_000));
         let other = write(2, 1, &[3; 3_000], 2_000);
         let mut parts = Parts::default();
         assert_eq!(came(&mut parts, &one[..2]), [Came::Nothing, Came::Nothing]);

@@ -167,7 +167,7 @@ async fn a_server_that_is_not_there_is_told_within_seconds() {
     let url = format!("nats://u:secret@127.0.0.1:{}", free_port().unwrap());
     let connected = Nats::connect(&url).await;
     assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
-    assert!(!format!("{:?}", connected).contains("secret"));
+    assert!(!format!("{connected:?}").contains("secret"));
     refused(connected, Code::Unavailable, "is not reached");
 }
 

@@ -23,7 +23,7 @@ use switchboard_servers::Postgres as Server;
 use tokio::{task::JoinSet, time::sleep};
 
 /// How long anything may take that is waited for.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// How long a request waits for its answer here.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -313,9 +313,9 @@ fn waiting(server: &Server, url: &str) -> Vec<String> {
     server.sql(url, waits).unwrap().lines().map(ToOwned::to_owned).collect()
 }
 
-/// A commit that was given up waiting for another server is told to the client as one that was done,
-/// with a warning; and whoever does the same again finds it there, and writes nothing that could be
-/// waited for. Neither is an acknowledgement.
+/// A commit that was given up waiting for another server is told to the client as one that was
+/// done, with a warning; and whoever does the same again finds it there, and writes nothing that
+/// could be waited for. Neither is an acknowledgement.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_no_other_server_has_is_not_acknowledged_and_not_when_it_is_repeated() {
     let server = Server::start().unwrap();

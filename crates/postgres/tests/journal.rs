@@ -178,7 +178,7 @@ async fn nobody_misses_a_report_and_nobody_is_told_one_twice() {
             assert_eq!(names.len(), total);
         });
     }
-    let limit = Duration::from_secs(120);
+    let limit = Duration::from_mins(2);
     timeout(limit, appending.join_all()).await.unwrap();
     timeout(limit, following.join_all()).await.unwrap();
 }

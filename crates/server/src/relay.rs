@@ -1,9 +1,9 @@
 //! Between the store, those who listen at this node, and other nodes.
 //!
-//! What the store tells after its commit goes to the hubs of this node and to all others; what others
-//! tell goes to the hubs. A signal is a hint and may be lost, the last one in silence: so every few
-//! seconds, and whenever something may have been missed, the node asks the store once for all whom
-//! somebody follows here whether there is more than was told.
+//! What the store tells after its commit goes to the hubs of this node and to all others; what
+//! others tell goes to the hubs. A signal is a hint and may be lost, the last one in silence: so
+//! every few seconds, and whenever something may have been missed, the node asks the store once for
+//! all whom somebody follows here whether there is more than was told.
 //!
 //! A node that is alone has none of it: its store tells the hubs themselves.
 
@@ -239,7 +239,9 @@ impl chat::Signals for Tap {
 impl bus::Signals for Tap {
     fn tell(&self, signals: Vec<bus::Signal>) {
         if let Some(relay) = self.0.upgrade() {
-            signals.into_iter().for_each(|signal| relay.tell_bus(signal));
+            for signal in signals {
+                relay.tell_bus(signal);
+            }
         }
     }
 }

@@ -106,8 +106,8 @@ impl Server {
     }
 
     /// The same node with some of the roles. The sessions of one that has not the role `status` are
-    /// reported to the node at `status_url`; where the store is one that nodes share, there is none:
-    /// they are in its journal.
+    /// reported to the node at `status_url`; where the store is one that nodes share, there is
+    /// none: they are in its journal.
     ///
     /// # Errors
     ///

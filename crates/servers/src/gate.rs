@@ -95,11 +95,11 @@ impl Shared {
             }
             let shared = Arc::clone(self);
             // Without a thread for it, the connection is closed.
-            let _ = spawn(move || shared.serve(node));
+            let _ = spawn(move || shared.serve(&node));
         }
     }
 
-    fn serve(self: &Arc<Self>, node: TcpStream) {
+    fn serve(self: &Arc<Self>, node: &TcpStream) {
         self.open();
         let Ok(server) = TcpStream::connect(self.server) else { return };
         let nodelay = node.set_nodelay(true).and_then(|()| server.set_nodelay(true));
@@ -112,7 +112,7 @@ impl Shared {
             let _ = shared.pass_messages(&said, &to);
             let _ = (said.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
         });
-        let _ = self.pass(&node, &server);
+        let _ = self.pass(node, &server);
         let _ = (node.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
     }
 

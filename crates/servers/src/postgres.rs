@@ -27,7 +27,8 @@ pub struct Postgres {
     settings: Vec<String>,
     databases: AtomicU32,
     process: Process,
-    _folder: Option<TempDir>,
+    /// Goes with the server, if it is its own.
+    folder: Option<TempDir>,
 }
 
 impl Postgres {
@@ -48,7 +49,7 @@ impl Postgres {
     pub fn with(settings: &[&str]) -> Result<Self> {
         let folder = its_folder()?;
         let mut started = Self::at(&folder.path().join("data"), free_port()?, settings)?;
-        started._folder = Some(folder);
+        started.folder = Some(folder);
         Ok(started)
     }
 
@@ -67,7 +68,7 @@ impl Postgres {
         let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
         let process = spawn(&bin, &data, port, &settings)?;
         let databases = AtomicU32::new(0);
-        Ok(Self { bin, data, port, settings, databases, process, _folder: None })
+        Ok(Self { bin, data, port, settings, databases, process, folder: None })
     }
 
     /// Starts a standby, which gets everything that is committed here as `name`; for how many
@@ -85,7 +86,7 @@ impl Postgres {
         run_as_user(&self.bin.join("pg_basebackup"), &words)?;
         let source = format!("primary_conninfo={source}");
         let mut standby = Self::at(&data, free_port()?, &[&source])?;
-        standby._folder = Some(folder);
+        standby.folder = Some(folder);
         Ok(standby)
     }
 

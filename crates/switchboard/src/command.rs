@@ -5,6 +5,7 @@ pub(crate) mod bus;
 pub(crate) mod call;
 pub(crate) mod chat;
 pub(crate) mod connect;
+pub(crate) mod healthcheck;
 pub(crate) mod ingest;
 pub(crate) mod migrate;
 pub(crate) mod serve;

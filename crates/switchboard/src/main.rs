@@ -48,6 +48,7 @@ enum Command {
     Call(command::call::Options),
     Export(command::transfer::export::Options),
     Import(command::transfer::import::Options),
+    Healthcheck(command::healthcheck::Options),
     /// Drive a running node and print throughput and a latency histogram.
     #[command(subcommand)]
     Bench(command::bench::Bench),
@@ -99,6 +100,7 @@ fn main() -> ExitCode {
         Command::Call(options) => command::call::run(options),
         Command::Export(options) => command::transfer::export::run(options),
         Command::Import(options) => command::transfer::import::run(options),
+        Command::Healthcheck(options) => command::healthcheck::run(options),
         Command::Bench(command::bench::Bench::Ingest(options)) => command::bench::run(options),
     };
     match outcome {

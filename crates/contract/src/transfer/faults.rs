@@ -70,7 +70,7 @@ pub async fn another_row_of_the_same_name_is_refused<V: Vessel>() {
     }
     for section in Section::ALL {
         let rows = super::all(&*model, section, 5_000).await;
-        let Some(other) = rows.into_iter().find_map(other) else { continue };
+        let Some(other) = rows.into_iter().next().map(other) else { continue };
         refused(destination.write(section, vec![other], Reached::End).await);
     }
     destination.finish().await.unwrap();
@@ -84,9 +84,9 @@ pub async fn another_row_of_the_same_name_is_refused<V: Vessel>() {
 }
 
 /// Another row of the same name.
-fn other(row: Row) -> Option<Row> {
+fn other(row: Row) -> Row {
     let later = |Millis(at): Millis| Millis(at.wrapping_add(1));
-    Some(match row {
+    match row {
         Row::Key { entry, id } => Row::Key { entry, id: id + 1_000_000 },
         Row::User { user, name, created_at } => {
             Row::User { user, name, created_at: later(created_at) }
@@ -129,5 +129,5 @@ fn other(row: Row) -> Option<Row> {
             stay.newest += 1;
             Row::Stay(stay)
         }
-    })
+    }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Keys {
     /// What no file has yet.
     fresh: HashMap<u64, u64>,
     tenants_from: u32,
-    flush_keys: usize,
+    flush_max: usize,
 }
 
 impl Keys {
@@ -58,7 +58,7 @@ impl Keys {
             names: known.tenants,
             next_id: known.next_id,
             fresh: HashMap::new(),
-            flush_keys: options.flush_keys,
+            flush_max: options.flush_keys,
         })
     }
 
@@ -114,7 +114,7 @@ impl Keys {
                 }
             }
         }
-        if self.flush_keys <= self.fresh.len() {
+        if self.flush_max <= self.fresh.len() {
             self.flush()?;
         }
         Ok(Ok(self.fresh.is_empty()))

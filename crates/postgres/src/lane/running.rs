@@ -127,8 +127,8 @@ impl<T: Writer> Running<T> {
                 self.observer.committed(&commit);
                 Some(link)
             }
-            // One that the database refuses, or that others are in the way of again and again, is no
-            // reason to refuse the others.
+            // One that the database refuses, or that others are in the way of again and again, is
+            // no reason to refuse the rest.
             Try::Refused(_) | Try::Again if 1 < group.len() && !link.is_closed() => {
                 let mut link = Some(link);
                 for work in group {

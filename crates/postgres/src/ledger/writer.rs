@@ -85,7 +85,7 @@ impl Writer for Recorder {
             self.beside = self.beside.saturating_sub(1);
             let statement = link.statement(record).await?;
             let recorded = link.client.query_one(&statement, &parameters).await;
-            if recorded.as_ref().is_err_and(|error| has_raced(error)) {
+            if recorded.as_ref().is_err_and(has_raced) {
                 self.beside = BESIDE;
             }
             let row = recorded?;

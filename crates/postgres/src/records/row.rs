@@ -1,9 +1,9 @@
 //! A row, and whether it is as it was written.
 //!
 //! The checksums are CRC-32C, of the length of the tenant (u8), the tenant, the length of the id
-//! (u16), the id, the version, the time of the change, whether it expires (u8), and when; and of all
-//! that with what is sealed. Numbers are big-endian. A row that came to another place is damaged
-//! too.
+//! (u16), the id, the version, the time of the change, whether it expires (u8), and when; and of
+//! all that with what is sealed. Numbers are big-endian. A row that came to another place is
+//! damaged too.
 
 use switchboard_core::{
     Millis, Tenant,

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use switchboard_core::{
     ClientId, Millis, Tenant,
-    bus::{
+    bus::{EventType, 
         Body, DeliveryId, Event, Interest, QueueId, QueueName, QueueSettings, Topic, TopicFilter,
     },
     presence::GatewayId,
@@ -319,7 +319,7 @@ async fn put_one(link: &Link, row: &Row) -> Done<u64> {
             let filters: Vec<&str> =
                 settings.interest.filters().iter().map(TopicFilter::as_str).collect();
             let types: Vec<&str> =
-                settings.interest.types().iter().map(|kind| kind.as_str()).collect();
+                settings.interest.types().iter().map(EventType::as_str).collect();
             let Progress { cursor, dead_lettered, acknowledged, redelivered } = *progress;
             let values: Values<'_> = &[
                 &queue.tenant.as_str(),

@@ -65,8 +65,8 @@ const RECEIPTS: &str = "INSERT INTO chat_receipt (tenant, phone, sequence, peer,
 
 /// How every chat is after its last message and receipt.
 const CHATS: &str = "INSERT INTO chat (tenant, low, high, last_id, by_low, low_unread, \
-     high_unread, low_delivered, low_read, high_delivered, high_read, low_activity, high_activity, low_step, \
-     high_step) \
+     high_unread, low_delivered, low_read, high_delivered, high_read, low_activity, high_activity, \
+     low_step, high_step) \
      SELECT l.tenant, l.low, l.high, l.id, l.by_low, \
      (l.id - l.by_low) - (lr.up_to - coalesce(lm.by_low, 0)), \
      l.by_low - coalesce(hm.by_low, 0), ld.up_to, lr.up_to, hd.up_to, hr.up_to, \

@@ -39,6 +39,6 @@ pub(crate) async fn store() -> Postgres {
 /// A store on a database that others may have opened too.
 pub(crate) async fn store_at(url: &str) -> Postgres {
     // Many tests at once may be slow.
-    let options = Options { answer: Duration::from_secs(60), ..Options::default() };
+    let options = Options { answer: Duration::from_mins(1), ..Options::default() };
     Postgres::open(url, options, Arc::new(Unobserved)).await.unwrap()
 }

@@ -1,8 +1,8 @@
 //! Events of several nodes, in the order of the log.
 //!
-//! Who publishes over several nodes has its events told by several nodes, and what was written later
-//! may be told earlier. What stands next is handed out at once. What comes too early waits a moment
-//! for those before it; if they do not come, they are read from the log.
+//! Who publishes over several nodes has its events told by several nodes, and what was written
+//! later may be told earlier. What stands next is handed out at once. What comes too early waits a
+//! moment for those before it; if they do not come, they are read from the log.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -71,7 +71,7 @@ pub(crate) fn add_chat(signal: &Signal, to: &mut Vec<u8>) {
             match &entry.what {
                 Happening::Message(message) => add_message(entry.sequence, message, to),
                 &Happening::Delivered { peer, up_to, at } => {
-                    receipt(DELIVERED, peer, up_to, at, to)
+                    receipt(DELIVERED, peer, up_to, at, to);
                 }
                 &Happening::Read { peer, up_to, at } => receipt(READ, peer, up_to, at, to),
             }
@@ -246,13 +246,12 @@ fn read_message(rest: &mut Rest<'_>) -> Option<Message> {
     let client_message_id = ClientMessageId::new(rest.short()?).ok()?;
     let length = rest.length()?;
     let text = Text::new(str::from_utf8(rest.take(length)?).ok()?).ok()?;
-    let trace = match rest.byte()? {
-        0 => None,
-        _ => {
-            let flags = rest.byte()?;
-            let trace_id = u128::from_le_bytes(*rest.take(16)?.first_chunk()?);
-            Some(TraceContext { trace_id, span_id: rest.number()?, flags })
-        }
+    let trace = if rest.byte()? == 0 {
+        None
+    } else {
+        let flags = rest.byte()?;
+        let trace_id = u128::from_le_bytes(*rest.take(16)?.first_chunk()?);
+        Some(TraceContext { trace_id, span_id: rest.number()?, flags })
     };
     Some(Message { id, from, to, text, client_message_id, sent_at, trace })
 }

@@ -34,11 +34,20 @@ impl Cluster {
 
     /// A node with some roles.
     pub(crate) async fn with_roles(&self, roles: &str, looks: Looks) -> Node {
-        let through = Arc::new(Through::new(&self.shared));
+        self.through(self.way(), roles, looks).await
+    }
+
+    /// A way to the store, for a node or for whoever does as if he were one.
+    pub(crate) fn way(&self) -> Arc<Through> {
+        Arc::new(Through::new(&self.shared))
+    }
+
+    /// A node with its way to the store.
+    pub(crate) async fn through(&self, through: Arc<Through>, roles: &str, looks: Looks) -> Node {
         let ports = Ports {
             ledger: Arc::clone(&self.world) as _,
             chats: Arc::clone(&through) as _,
-            journal: Arc::clone(&self.shared) as _,
+            journal: Arc::clone(&through) as _,
             log: through,
             records: Arc::clone(&self.world.log) as _,
             signals: self.wire.end() as Arc<dyn Signals>,

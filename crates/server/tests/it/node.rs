@@ -231,11 +231,6 @@ impl Node {
         }
     }
 
-    /// Ends it as if it were killed.
-    pub(crate) async fn kill(&mut self) {
-        self.running.shutdown().await;
-    }
-
     /// How the server ended.
     pub(crate) async fn ended(&mut self) -> Result<(), Stopped> {
         let ended = tokio::time::timeout(DEADLINE, self.running.join_next()).await;

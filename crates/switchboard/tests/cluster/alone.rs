@@ -22,7 +22,7 @@ fn one_node_is_found_to_be_right() {
     cluster.restart(0);
     load.moves();
     cluster.nodes[0].freeze();
-    load.runs(Duration::from_secs(2));
+    runs(Duration::from_secs(2));
     cluster.nodes[0].thaw();
     load.finish();
 }

@@ -12,7 +12,7 @@ use switchboard_servers::{Balancer, Gate, Nats, Node, Postgres};
 use tempfile::TempDir;
 
 /// How long anything may take before a test gives up.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The program.
 pub(crate) fn program() -> &'static Path {

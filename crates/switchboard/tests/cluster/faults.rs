@@ -26,13 +26,16 @@ const LATE: Duration = Duration::from_secs(8);
 /// has nothing else to do.
 const LIVE: Duration = Duration::from_millis(400);
 
+/// Lets a fault happen, and what comes of it.
+type Happen = fn(&mut Cluster, &Load);
+
 #[test]
 fn no_fault_loses_or_doubles_anything() {
     let mut cluster = Cluster::start(&[ALL; 3]);
     let load = Load::start(&cluster, &[0, 1, 2]);
     until("all are counted by each node", || load.presence.settled(3));
     load.presence.leave();
-    let faults: [(&str, fn(&mut Cluster, &Load)); 8] = [
+    let faults: [(&str, Happen); 8] = [
         ("a node is killed", a_node_is_killed),
         ("all nodes are restarted, one after the other", all_are_restarted),
         ("NATS is killed", nats_is_killed),
@@ -54,7 +57,7 @@ fn no_fault_loses_or_doubles_anything() {
 fn a_node_is_killed(cluster: &mut Cluster, load: &Load) {
     for node in 0..cluster.nodes.len() {
         cluster.nodes[node].kill();
-        load.runs(AWAY);
+        runs(AWAY);
         cluster.nodes[node].start_again().unwrap();
         cluster.nodes[node].ready().unwrap();
         load.moves();
@@ -75,7 +78,7 @@ fn all_are_restarted(cluster: &mut Cluster, load: &Load) {
 fn nats_is_killed(cluster: &mut Cluster, load: &Load) {
     cluster.nats().kill();
     let begun = Instant::now();
-    load.runs(AWAY);
+    runs(AWAY);
     load.moves();
     cluster.nats().start_again().unwrap();
     is_live_again(load);
@@ -96,7 +99,7 @@ fn postgres_is_killed(cluster: &mut Cluster, load: &Load) {
     cluster.postgres[0].kill();
     thread::sleep(Duration::from_secs(1));
     writes_fail_fast(cluster);
-    load.runs(AWAY);
+    runs(AWAY);
     cluster.postgres[0].start_again().unwrap();
 }
 
@@ -114,7 +117,7 @@ fn writes_fail_fast(cluster: &Cluster) {
 fn signals_are_lost(cluster: &mut Cluster, load: &Load) {
     let begun = Instant::now();
     cluster.gates.iter().for_each(|gate| gate.lose(true));
-    load.runs(Duration::from_secs(6));
+    runs(Duration::from_secs(6));
     let end = Instant::now();
     let lost: u64 = cluster.gates.iter().map(switchboard_servers::Gate::lost).sum();
     assert!(0 < lost, "signals passed by the gates");
@@ -138,7 +141,7 @@ fn a_clock_is_ahead(cluster: &mut Cluster, load: &Load) {
     let node = cluster.nodes.last().unwrap();
     let ahead = as_of(node) - as_of(&cluster.nodes[0]);
     assert!((-2_000..2_000).contains(&ahead), "it is {ahead} ms ahead");
-    load.runs(AWAY);
+    runs(AWAY);
 }
 
 /// The library of faketime, wherever this machine's kind has it.
@@ -176,7 +179,7 @@ fn postgres_is_frozen(cluster: &mut Cluster, load: &Load) {
 fn nats_is_cut_off(cluster: &mut Cluster, load: &Load) {
     let begun = Instant::now();
     cluster.gates.iter().for_each(switchboard_servers::Gate::freeze);
-    load.runs(Duration::from_secs(30));
+    runs(Duration::from_secs(30));
     let end = Instant::now();
     cluster.gates.iter().for_each(switchboard_servers::Gate::thaw);
     is_live_again(load);

@@ -97,6 +97,11 @@ pub(crate) struct Load {
     runtime: Runtime,
 }
 
+/// Lets what is under way run on.
+pub(crate) fn runs(length: Duration) {
+    thread::sleep(length);
+}
+
 impl Load {
     /// Starts all of it, and waits until all of it gets through.
     pub(crate) fn start(cluster: &Cluster, status: &[usize]) -> Self {
@@ -151,11 +156,6 @@ impl Load {
             assert!(begun.elapsed() < DEADLINE, "{stands:?} do not get through: {last:#?}");
             thread::sleep(Duration::from_millis(20));
         }
-    }
-
-    /// Lets it run.
-    pub(crate) fn runs(&self, length: Duration) {
-        thread::sleep(length);
     }
 
     /// The errors that callers have seen since they were asked for last.

@@ -74,7 +74,7 @@ fn fill(node: &Node) -> String {
         client.create_queue("work", settings, "start").await.unwrap();
         for number in 0..40_u32 {
             let draft = Draft::new(format!("jobs.{}", number % 3), "t", format!("job {number}"));
-            client.publish(draft.with_key(&format!("{number}"))).await.unwrap();
+            client.publish(draft.with_key(format!("{number}"))).await.unwrap();
             let draft = Draft::new("metrics.cpu", "t", format!("{number}"));
             client.publish(draft).await.unwrap();
         }

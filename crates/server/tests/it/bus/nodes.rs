@@ -22,7 +22,7 @@ async fn publish_all(node: &Node, name: &str, count: u64) {
     let mut line = Line::join(node, Over::Tcp, name).await;
     for number in 1..=count {
         line.say(publish(event(&format!("from.{name}"), "t", &number.to_string()))).await;
-        assert!(matches!(super::hear(&mut line).await, super::Frame::Publish(_)));
+        assert!(matches!(hear(&mut line).await, super::Frame::Publish(_)));
     }
 }
 

@@ -3,12 +3,15 @@
 use std::{
     collections::BTreeMap,
     future,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use switchboard_contract::Model;
 use switchboard_core::{
-    Millis, Result, Tenant,
+    Code, Error, Millis, Result, Tenant,
     bus::{
         self, Attendance, Created, Draft, Gone, Log, Page, Published, Pull, Pulled, QueueId,
         QueueSettings, QueueState, Read, Retention, Settled, Settlement, Since,
@@ -34,15 +37,22 @@ pub(super) struct Shared {
 
 /// A node's own way to it.
 #[derive(Debug)]
-pub(super) struct Through {
+pub(crate) struct Through {
     shared: Arc<Shared>,
     chat: Mutex<Option<Arc<dyn chat::Signals>>>,
     bus: Mutex<Option<Arc<dyn bus::Signals>>>,
+    /// While set, this node's reports are not taken.
+    pub(crate) mute: AtomicBool,
 }
 
 impl Through {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared), chat: Mutex::default(), bus: Mutex::default() }
+        Self {
+            shared: Arc::clone(shared),
+            chat: Mutex::default(),
+            bus: Mutex::default(),
+            mute: AtomicBool::new(false),
+        }
     }
 
     fn act<T>(&self, act: impl FnOnce(&Model) -> T) -> T {
@@ -169,9 +179,13 @@ impl Log for Through {
     }
 }
 
-impl Journal for Shared {
+impl Journal for Through {
     fn append(&self, report: &Report) -> presence::Answer<Appended> {
-        let mut reports = self.reports.lock().unwrap();
+        if self.mute.load(Ordering::Relaxed) {
+            let failed = || Err(Error::new(Code::Unavailable, "the journal is not reached"));
+            return Box::pin(async move { failed() });
+        }
+        let mut reports = self.shared.reports.lock().unwrap();
         let gateway = report.gateway;
         let number = reports.iter().filter(|(place, _)| place.gateway == gateway).count() as u64;
         let place = Place { gateway, number: number + 1 };
@@ -180,7 +194,7 @@ impl Journal for Shared {
     }
 
     fn read(&self, from: u64) -> presence::Answer<presence::Page> {
-        let reports = self.reports.lock().unwrap();
+        let reports = self.shared.reports.lock().unwrap();
         let from = usize::try_from(from).unwrap();
         let to = reports.len().min(from + PAGE);
         let mut places = BTreeMap::new();
@@ -196,7 +210,7 @@ impl Journal for Shared {
     }
 
     fn others(&self, behind: Vec<Place>) -> presence::Answer<Vec<(Place, Report)>> {
-        let reports = self.reports.lock().unwrap();
+        let reports = self.shared.reports.lock().unwrap();
         let known = |gateway| {
             let known = behind.iter().find(|place| place.gateway == gateway);
             known.map_or(0, |place| place.number)

@@ -1,7 +1,16 @@
 //! Who is online, where nodes share a store.
 
+use std::time::Instant;
+
 use switchboard_contract::Fate;
+use switchboard_core::{
+    ClientId, Millis,
+    bus::{Attendance, Log as _},
+    presence::GatewayId,
+};
+use switchboard_proto::v1::server_frame::Frame;
 use switchboard_server::Looks;
+use tokio::time::timeout;
 
 use super::*;
 use crate::cluster::{Cluster, NEVER};
@@ -67,28 +76,64 @@ async fn a_status_url_is_not_taken_where_there_is_no_need_of_one() {
     assert!(roles("gateway").check(url, false).is_ok());
 }
 
+/// Which clients were announced to have come and gone, in order.
+async fn turns(node: &Node, client: &str) -> Vec<bool> {
+    let path = "/v1/tenants/a/events?topics=sys.presence.*&limit=1000";
+    let (status, body) = node.send("GET", path, "", b"").await;
+    assert_eq!(status, 200, "{body}");
+    let events: Value = serde_json::from_str(&body).unwrap();
+    let events = events["events"].as_array().unwrap().clone();
+    let of_client = events.into_iter().filter(|event| event["data"]["client"] == client);
+    of_client.map(|event| event["topic"] == "sys.presence.online").collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_was_at_a_gateway_that_is_no_more_is_announced_to_have_left() {
     let cluster = Cluster::default();
     let looks = Looks { silence: Duration::from_secs(3), ..NEVER };
-    let (one, mut two) = (cluster.node(looks).await, cluster.node(looks).await);
+    let (one, two) = (cluster.node(looks).await, cluster.node(looks).await);
     folded(&one).await;
     folded(&two).await;
-    let left = async |client: &str| {
-        let (_, body) = one.send("GET", "/v1/tenants/a/events?topics=sys.%3E", "", b"").await;
-        let events: Value = serde_json::from_str(&body).unwrap();
-        let told = |event: &Value| {
-            let topic = event["topic"] == "sys.presence.offline";
-            topic && event["data"].to_string().contains(&format!("\"{client}\""))
-        };
-        events["events"].as_array().unwrap().iter().any(told)
-    };
     let _stays = join(&one, &["stays", "both"]).await;
-    let _lost = join(&two, &["lost", "both"]).await;
-    until("all are counted", async || counts(&[&one]).await == [(3, 4)]).await;
-    // As if it were killed: nothing more is told.
-    two.kill().await;
-    until("it is announced", async || left("lost").await).await;
-    assert!(!left("stays").await && !left("both").await);
-    assert_eq!(counts(&[&one]).await[0].0, 3, "they were seen until then");
+    until("all are counted", async || counts(&[&one]).await == [(2, 2)]).await;
+    // A gateway that was killed: nothing more is told.
+    let (killed, gateway) = (cluster.way(), GatewayId(77));
+    let come = |client: &str| Attendance {
+        tenant: "a".parse().unwrap(),
+        client: ClientId::new(client).unwrap(),
+        gateway,
+        present: true,
+        session: 1,
+        at: Millis(cluster.world.time()),
+    };
+    killed.attend(vec![come("lost"), come("both")]).await.unwrap();
+    until("it is announced", async || turns(&one, "lost").await == [true, false]).await;
+    assert_eq!(turns(&two, "stays").await, [true]);
+    assert_eq!(turns(&two, "both").await, [true]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_taken_for_gone_wrongly_is_announced_to_be_there_again() {
+    let cluster = Cluster::default();
+    let looks = Looks { silence: Duration::from_secs(3), ..NEVER };
+    let way = cluster.way();
+    let gateway = cluster.through(Arc::clone(&way), "gateway", NEVER).await;
+    let status = cluster.with_roles("status,api", looks).await;
+    folded(&status).await;
+    let mut lines = join(&gateway, &["x"]).await;
+    until("it is counted", async || counts(&[&status]).await == [(1, 1)]).await;
+    way.mute.store(true, Ordering::Relaxed);
+    let muted = Instant::now();
+    until("it is announced", async || turns(&status, "x").await == [true, false]).await;
+    // The session goes on meanwhile.
+    until("it was long enough", async || {
+        if let Ok(Some(Frame::Ping(_))) = timeout(Duration::from_millis(500), lines[0].hear()).await
+        {
+            lines[0].say(pong(Status::Even)).await;
+        }
+        Duration::from_secs(11) < muted.elapsed()
+    })
+    .await;
+    way.mute.store(false, Ordering::Relaxed);
+    until("it is there again", async || turns(&status, "x").await == [true, false, true]).await;
 }

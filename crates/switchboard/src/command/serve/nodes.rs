@@ -48,8 +48,8 @@ impl Nodes {
         match (self.is_shared(), self.signals.as_str()) {
             // Neither is told: there may be a password in it.
             (false, _) if self.store != "embedded" => usage(
-                "--store: there is no store of this kind: this program has embedded, a directory of this \
-                 machine, and postgres://\u{2026}, a database that many nodes share",
+                "--store: there is no store of this kind: this program has embedded, a directory \
+                 of this machine, and postgres://\u{2026}, a database that many nodes share",
             ),
             (true, "local") => usage(
                 "--store names a database that nodes share, and they need signals between them: \
@@ -78,7 +78,7 @@ impl Nodes {
         }
         match Nats::connect(&self.signals).await {
             Ok(nats) => Ok(Arc::new(nats)),
-            Err(error) => Err(Failure::failed(error.chain())),
+            Err(error) => Err(Failure::failed(error.chain().to_string())),
         }
     }
 

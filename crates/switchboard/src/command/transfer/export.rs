@@ -17,7 +17,7 @@ pub(crate) struct Options {
     #[arg(long, env = "SWITCHBOARD_DATA_DIR", default_value = "./switchboard-data")]
     data_dir: PathBuf,
 
-    /// The database to carry to, which holds nothing yet: postgres://user@host/name
+    /// The database to carry to, which holds nothing yet: `postgres://user@host/name`
     #[arg(long, env = "SWITCHBOARD_STORE")]
     store: String,
 

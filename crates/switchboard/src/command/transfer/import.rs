@@ -13,7 +13,7 @@ use crate::Failure;
 /// database stays as it is. In the end both sides are counted and compared.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Options {
-    /// The database to carry from: postgres://user@host/name
+    /// The database to carry from: `postgres://user@host/name`
     #[arg(long, env = "SWITCHBOARD_STORE")]
     store: String,
 

@@ -81,8 +81,8 @@ async fn publish(ground: &Ground, history: &History, publisher: u32) {
         let draft = Draft::new(topic, "made", key.clone()).with_key(key.clone());
         loop {
             match client.publish(draft.clone()).await {
-                Ok(published) => {
-                    locked(&history.published).insert(key, published.sequence);
+                Ok(answer) => {
+                    locked(&history.published).insert(key, answer.sequence);
                     history.acknowledged.add();
                     break;
                 }

@@ -20,7 +20,7 @@ const STAY: u64 = 150;
 const LEAVE: u64 = 50;
 
 /// How long a client counts after it was seen last.
-const WINDOW: Duration = Duration::from_secs(180);
+const WINDOW: Duration = Duration::from_mins(3);
 
 /// How much earlier or later than it left a client may have been seen last: the interval of the
 /// reports, the difference of the clocks, and what a busy machine adds.

@@ -20,7 +20,7 @@ fn check(output: &Output, code: i32, out: &str, err: &str) {
 
 /// A line that shows an event, without its time.
 fn without_time(line: &str) -> String {
-    let is_time = |word: &&str| word.ends_with('Z') && word.contains("-") && word.contains(':');
+    let is_time = |word: &&str| word.ends_with('Z') && word.contains('-') && word.contains(':');
     line.split(' ').filter(|word| !is_time(word)).collect::<Vec<_>>().join(" ")
 }
 

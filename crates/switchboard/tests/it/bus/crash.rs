@@ -47,10 +47,10 @@ async fn publish(url: String, told: Shared, publisher: u32, round: u32) {
         let of = if number.is_multiple_of(4) { round / 2 } else { round };
         let key = format!("{publisher}-{of}-{number}");
         let draft = Draft::new(format!("jobs.{publisher}"), "t", key.clone()).with_key(&key);
-        let Ok(published) = client.publish(draft).await else { return };
-        let before = told.lock().unwrap().published.insert(key.clone(), published.sequence);
+        let Ok(answer) = client.publish(draft).await else { return };
+        let before = told.lock().unwrap().published.insert(key.clone(), answer.sequence);
         if let Some(before) = before {
-            assert_eq!((before, false), (published.sequence, published.new), "{key}");
+            assert_eq!((before, false), (answer.sequence, answer.new), "{key}");
         }
     }
 }
@@ -145,15 +145,7 @@ async fn check(node: &Node, told: Shared) {
             let deliveries = client.pull("work", 1_000, Duration::from_millis(300)).await.unwrap();
             let ids = deliveries.iter().map(|delivery| delivery.id.clone());
             client.settle("work", Settlement::ack(ids)).await.unwrap();
-            let mut told = told.lock().unwrap();
-            for delivery in &deliveries {
-                let sequence = delivery.event.sequence;
-                *told.seen.entry(sequence).or_default() += 1;
-                if told.acknowledged.contains(&sequence) {
-                    told.again.push(sequence);
-                }
-            }
-            drop(told);
+            told.lock().unwrap().see(&deliveries);
             let queue = client.queue("work").await.unwrap();
             if (queue.depth, queue.in_flight) == (0, 0) {
                 return queue;
