@@ -12,7 +12,7 @@ use switchboard_client::{
     bus::{Draft, Interest, QueueSettings, Settlement},
     vault::{EncryptionKey, Record, StoreOptions, VaultValue},
 };
-use switchboard_servers::Postgres;
+use switchboard_servers::{Nats, Postgres};
 use tempfile::TempDir;
 
 use crate::node::{DEADLINE, Node, run, switchboard, until};
@@ -185,6 +185,16 @@ fn everything_moves_to_a_database_and_back() {
     assert!(output.contains("both sides are equal") && !output.contains("NOT"), "{output}");
     let again = told(&run(&mut carry("export", data, &store)), 0);
     assert!(again.contains("everything was carried before"), "{again}");
+
+    let nats = Nats::start().unwrap();
+    let signals = nats.url();
+    let options = ["--store", store.as_str(), "--signals", signals.as_str()];
+    let mut there = Node::with(&[&options[..], &["--retention", "metrics.>=1s"]].concat());
+    assert_same(answers(&there), &before);
+    // Who serves can't be carried.
+    let output = told(&run(&mut carry("import", "/nowhere/at/all", &store)), 1);
+    assert!(output.contains("a node uses the database"), "{output}");
+    assert_eq!(there.stop(), 0);
 
     let folder = TempDir::new().unwrap();
     let new = folder.path().join("data");
