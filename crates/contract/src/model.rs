@@ -9,7 +9,10 @@ mod wire;
 use std::{
     collections::BTreeMap,
     future,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use switchboard_core::{
@@ -24,6 +27,8 @@ pub use self::wire::{End, Fate, Wire};
 #[derive(Debug, Default)]
 pub struct Model {
     ids: Mutex<BTreeMap<Entry, u64>>,
+    /// The greatest id; what was carried from a store with gaps has some too.
+    greatest_id: AtomicU64,
     reports: Mutex<Vec<Report>>,
     chats: chats::Chats,
     log: log::Log,
@@ -34,10 +39,10 @@ pub struct Model {
 impl Ledger for Model {
     fn record(&self, entries: Vec<Entry>) -> Recording {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
-        // What was carried from a store with gaps has some too.
         let receipt = |entry| {
-            let next = ids.values().max().map_or(1, |greatest| greatest + 1);
+            let next = self.greatest_id.load(Ordering::Relaxed) + 1;
             let id = *ids.entry(entry).or_insert(next);
+            self.greatest_id.fetch_max(id, Ordering::Relaxed);
             Receipt { id, new: id == next }
         };
         Box::pin(future::ready(Ok(entries.into_iter().map(receipt).collect())))

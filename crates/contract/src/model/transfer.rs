@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     future,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use switchboard_core::{
@@ -71,6 +71,7 @@ impl Model {
         if taken || *ids.entry(entry).or_insert(id) != id {
             return Err(conflict());
         }
+        self.greatest_id.fetch_max(id, Ordering::Relaxed);
         Ok(())
     }
 }
