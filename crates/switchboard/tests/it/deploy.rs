@@ -50,8 +50,8 @@ fn help(command: &str) -> String {
     words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Has the program read these arguments and variables, and do nothing. A variable is read as the flag
-/// that it stands for, which is what `--help` still looks at.
+/// Has the program read these arguments and variables, and do nothing. A variable is read as the
+/// flag that it stands for, which is what `--help` still looks at.
 #[track_caller]
 fn is_taken(args: &[String], variables: &[(String, String)]) {
     let help = help(&args[0]);
