@@ -177,7 +177,7 @@ async fn a_pull_waits_as_long_as_it_may() {
     let node = Node::start().await;
     make(&node, "work", settings()).await.unwrap();
     let path = "/v1/tenants/a/queues/work/pull";
-    for ask in ["", "{}", "{\"max\":5,\"wait_ms\":50}"] {
+    for ask in ["{}", "{\"max\":5,\"wait_ms\":50}"] {
         let (status, body) = node.post(path, ask).await;
         assert_eq!((status, body.trim()), (200, "{\"deliveries\":[]}"), "{ask}");
     }
