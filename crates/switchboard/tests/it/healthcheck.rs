@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::node::{DEADLINE, Node, run, switchboard};
+use crate::node::{Node, run, switchboard};
 
 fn ask(admin: &str, args: &[&str]) -> Output {
     let mut command = switchboard();
