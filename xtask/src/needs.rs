@@ -1,27 +1,60 @@
 //! What the tests need beside a Rust toolchain.
 
-use std::process::{Command, Stdio};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 /// A program, and the package of Debian that has it.
+#[derive(Clone, Copy)]
 struct Need {
     program: &'static str,
     package: &'static str,
     why: &'static str,
 }
 
+/// What everything needs.
 const NEEDS: &[Need] = &[
     Need { program: "cc", package: "gcc", why: "links, and builds the allocator" },
     Need { program: "curl", package: "curl", why: "the README's tour" },
+    Need { program: "faketime", package: "faketime", why: "a node whose clock is wrong" },
     Need { program: "git", package: "git", why: "the rules of the repository" },
 ];
 
-/// Installs what is missing where that can be done without asking.
+/// What many nodes need.
+const CLUSTER: &[Need] = &[
+    Need { program: "nats-server", package: "nats-server", why: "carries signals between nodes" },
+    Need { program: "pkill", package: "procps", why: "freezes and ends servers" },
+    Need { program: "postgres", package: "postgresql", why: "the store of many nodes" },
+];
+
+/// Where Debian has what is not on everybody's path.
+const BESIDE: &[&str] = &["/usr/sbin", "/usr/local/sbin", "/usr/local/bin"];
+
+/// Where Debian has PostgreSQL, by version.
+const POSTGRES: &str = "/usr/lib/postgresql";
+
+/// Installs what is missing for the tests, where that can be done without asking.
 ///
 /// # Errors
 ///
 /// A sentence for each thing that is missing.
 pub(crate) fn meet() -> Result<(), String> {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !has(need.program)).collect();
+    meet_all([NEEDS, CLUSTER].concat())
+}
+
+/// Installs what is missing for many nodes, where that can be done without asking.
+///
+/// # Errors
+///
+/// A sentence for each thing that is missing.
+pub(crate) fn meet_cluster() -> Result<(), String> {
+    meet_all(CLUSTER.to_vec())
+}
+
+fn meet_all(needs: Vec<Need>) -> Result<(), String> {
+    let missing: Vec<Need> = needs.into_iter().filter(|need| !has(need.program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -41,6 +74,14 @@ pub(crate) fn meet() -> Result<(), String> {
 }
 
 fn has(program: &str) -> bool {
+    if program == "postgres" {
+        // Only there: it is started from there.
+        let versions = fs::read_dir(POSTGRES).into_iter().flatten().flatten();
+        return versions.into_iter().any(|it| it.path().join("bin/postgres").exists());
+    }
+    if BESIDE.iter().any(|folder| Path::new(folder).join(program).exists()) {
+        return true;
+    }
     let found = Command::new(program).arg("--version").stdout(Stdio::null()).status();
     found.is_ok()
 }

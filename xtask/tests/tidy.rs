@@ -32,6 +32,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "switchboard-chat-bench",
         &["switchboard-core", "switchboard-embedded", "switchboard-peers", "switchboard-proto"],
     ),
+    (
+        "switchboard-cluster-bench",
+        &["switchboard-client", "switchboard-peers", "switchboard-proto", "switchboard-servers"],
+    ),
     ("switchboard-bus-bench", &["switchboard-core", "switchboard-peers", "switchboard-proto"]),
     ("switchboard-peers", &["switchboard-client", "switchboard-proto"]),
     (

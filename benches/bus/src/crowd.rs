@@ -114,9 +114,9 @@ impl Crowd {
 
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     fn measure(&mut self, length: Duration) -> Result<[f64; 2], Error> {
-        let (published, cpu, began) = (self.published, self.node.peer.cpu(), Instant::now());
+        let (before, cpu, began) = (self.published, self.node.peer.cpu(), Instant::now());
         self.drive(began + length)?;
-        let publishes = (self.published - published) as f64;
+        let publishes = (self.published - before) as f64;
         let took = began.elapsed().as_secs_f64();
         Ok([publishes / took, (self.node.peer.cpu() - cpu) * 1e6 / publishes])
     }

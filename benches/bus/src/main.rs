@@ -1,9 +1,9 @@
 //! What the bus costs, beside NATS, Redis, RabbitMQ and Mosquitto, on 127.0.0.1.
 //!
 //! `cargo run --release -p switchboard-bus-bench --
-//! fan-out|latency|publish|queue|replay|matching|crowd` after `cargo build --release`. Peers are started
-//! by the benchmark on free ports, but for RabbitMQ, which must be running. Client and server share
-//! the machine's cores: read ratios and medians.
+//! fan-out|latency|publish|queue|replay|matching|crowd` after `cargo build --release`. Peers are
+//! started by the benchmark on free ports, but for RabbitMQ, which must be running. Client and
+//! server share the machine's cores: read ratios and medians.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark, run by hand")]
 
 mod crowd;

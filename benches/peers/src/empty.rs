@@ -10,8 +10,13 @@ use tokio::process::Command;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 
-use crate::{Error, Figure, switchboard};
-use switchboard_peers::process::{Peer, free_port};
+use switchboard_peers::{
+    Error,
+    process::{Peer, free_port},
+    work::Figure,
+};
+
+use crate::switchboard;
 
 struct Empty;
 

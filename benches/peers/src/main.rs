@@ -6,23 +6,12 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark, run by hand")]
 
 mod empty;
-mod postgres;
 mod redis;
 mod switchboard;
-mod work;
 
 use std::{env, path::PathBuf, time::Duration};
 
-use switchboard_peers::Error;
-
-/// One measurement.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Figure {
-    /// Requests a second.
-    pub(crate) rate: f64,
-    /// CPU of the server for each request, in microseconds.
-    pub(crate) server_us: f64,
-}
+use switchboard_peers::{Error, postgres, work::Figure};
 
 /// What is compared: the name of each row.
 const ROWS: [&str; 7] = [

@@ -5,13 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use switchboard_peers::database::Server;
 use tokio::task::JoinSet;
 use tokio_postgres::NoTls;
 
 use crate::{
-    Error, Figure,
-    work::{Keys, Run, check},
+    Error,
+    database::Server,
+    work::{Figure, Keys, Run, check},
 };
 
 const CONNECTIONS: u64 = 16;
@@ -26,34 +26,40 @@ const RECORD: &str = "WITH asked AS \
      SELECT key, (SELECT id FROM ledger WHERE tenant = 't' AND ledger.key = asked.key), false \
      FROM asked WHERE NOT EXISTS (SELECT FROM added WHERE added.key = asked.key)";
 
-pub(crate) async fn measure(length: Duration) -> Result<Figure, Error> {
+/// Starts a server of its own and measures it.
+pub async fn measure(length: Duration) -> Result<Figure, Error> {
     let server = Server::start().await?;
-    let url = server.url.clone();
-    let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
-    let mut connections = JoinSet::new();
-    connections.spawn(connection);
-    let table =
-        "CREATE TABLE ledger (tenant text, key text, id bigserial, PRIMARY KEY (tenant, key))";
-    client.batch_execute(table).await?;
     let before = server.cpu().await?;
-    let run = Arc::new(Run::new(length));
-    let mut running = JoinSet::new();
-    for place in 0..CONNECTIONS {
-        running.spawn(drive(Arc::clone(&run), url.clone(), place));
-    }
-    // The connections must still be there when their CPU is read.
-    let mut held = Vec::new();
-    while let Some(ended) = running.join_next().await {
-        held.push(ended??);
-    }
+    let (run, held) = record(&server.url, length).await?;
     let figure = run.figure(server.cpu().await? - before);
     drop(held);
-    drop(client);
     server.stop().await?;
     Ok(figure)
 }
 
-type Held = (tokio_postgres::Client, JoinSet<Result<(), tokio_postgres::Error>>);
+/// Records keys in a table of its own, over 16 connections with one batch of 64 in flight each. The
+/// connections are held until the CPU of the server has been read.
+pub async fn record(url: &str, length: Duration) -> Result<(Arc<Run>, Vec<Held>), Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    let mut connections = JoinSet::new();
+    connections.spawn(connection);
+    let table = "DROP TABLE IF EXISTS ledger; \
+         CREATE TABLE ledger (tenant text, key text, id bigserial, PRIMARY KEY (tenant, key))";
+    client.batch_execute(table).await?;
+    let run = Arc::new(Run::new(length));
+    let mut running = JoinSet::new();
+    for place in 0..CONNECTIONS {
+        running.spawn(drive(Arc::clone(&run), url.to_owned(), place));
+    }
+    let mut held = vec![(client, connections)];
+    while let Some(ended) = running.join_next().await {
+        held.push(ended??);
+    }
+    Ok((run, held))
+}
+
+/// A connection, and the task that drives it.
+pub type Held = (tokio_postgres::Client, JoinSet<Result<(), tokio_postgres::Error>>);
 
 async fn drive(run: Arc<Run>, url: String, place: u64) -> Result<Held, Error> {
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;

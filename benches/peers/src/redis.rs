@@ -14,11 +14,11 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{
-    Error, Figure,
-    work::{Keys, Run, check},
-};
 use switchboard_peers::process::{Peer, free_port};
+use switchboard_peers::{
+    Error,
+    work::{Figure, Keys, Run, check},
+};
 
 /// Answers 0 for a known key, and 1 after giving it a number.
 const SCRIPT: &str = "if redis.call('EXISTS',KEYS[1])==1 then return 0 end \

@@ -4,9 +4,7 @@ use std::{path::Path, time::Duration};
 
 use tokio::process::Command;
 
-use switchboard_peers::process::Peer;
-
-use crate::{Error, Figure};
+use switchboard_peers::{Error, process::Peer, work::Figure};
 
 pub(crate) async fn measure(
     program: &Path,

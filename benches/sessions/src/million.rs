@@ -15,6 +15,7 @@ use prost::Message as _;
 use switchboard_contract::Model;
 use switchboard_core::{
     Error as Refusal, Millis,
+    signals::Alone,
     store::{Condition, Store, Vitals},
     time::Clock,
 };
@@ -80,6 +81,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), Error> {
         log: Arc::clone(&model) as _,
         ledger: Arc::clone(&model) as _,
         journal: Arc::clone(&model) as _,
+        signals: Arc::new(Alone),
         store: Arc::new(World(Instant::now())),
         clock: Arc::new(World(Instant::now())),
     };

@@ -46,6 +46,11 @@ fn did_nothing(status: &tonic::Status) -> bool {
     info.is_some_and(|info| info.domain == DOMAIN && info.reason == "too_many_requests")
 }
 
+/// The pauses of a first failure, and until when to try.
+pub(crate) fn afresh(timeout: Duration) -> (Pauses, Instant) {
+    (Pauses::new(PAUSE, PAUSE_MAX), Instant::now() + timeout)
+}
+
 async fn repeated<T, F>(
     timeout: Duration,
     may_repeat: impl Fn(&tonic::Status) -> bool,
@@ -54,8 +59,7 @@ async fn repeated<T, F>(
 where
     F: Future<Output = Result<T, tonic::Status>>,
 {
-    let deadline = Instant::now() + timeout;
-    let mut pauses = Pauses::new(PAUSE, PAUSE_MAX);
+    let (mut pauses, deadline) = afresh(timeout);
     loop {
         let (error, may_repeat) = match time::timeout_at(deadline, call()).await {
             Ok(Ok(answer)) => return Ok(answer),

@@ -35,11 +35,15 @@ use switchboard_proto::v1::{
     self, Blob, DeleteRequest, RekeyRequest, RetrieveRequest, StoreRequest, value,
     vault_service_client::VaultServiceClient,
 };
+use tokio::time::{self, Instant};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Streaming, transport::Channel};
 use zeroize::Zeroizing;
 
-use crate::{Client, Error, retry};
+use crate::{
+    Client, Error,
+    retry::{self, Pauses},
+};
 
 /// What bytes are of which nothing is said.
 const CONTENT_TYPE: &str = "application/octet-stream";
@@ -201,8 +205,9 @@ struct Reading {
     request: RetrieveRequest,
     /// Whether the limit is reached: 0 would be no limit.
     full: bool,
-    /// Whether something came since the stream was opened.
-    moved: bool,
+    /// The pauses before it is opened again, and until when it is, unless something comes.
+    pauses: Pauses,
+    until: Instant,
     records: Option<Streaming<v1::Record>>,
 }
 
@@ -214,7 +219,6 @@ impl Reading {
             async move { service.retrieve(request).await }
         });
         self.records = Some(opened.await?.into_inner());
-        self.moved = false;
         Ok(())
     }
 
@@ -228,9 +232,11 @@ impl Reading {
             };
             // Only as long as it gets further, or it would go on for ever.
             self.records = None;
-            if !self.moved || !error.is_unavailable() {
+            let pause = self.pauses.after_failure();
+            if !error.is_unavailable() || self.until < Instant::now() + pause {
                 return Some(Err(error));
             }
+            time::sleep(pause).await;
             if let Err(error) = self.open().await {
                 return Some(Err(error));
             }
@@ -239,7 +245,7 @@ impl Reading {
 
     #[expect(clippy::unnecessary_wraps, reason = "as the next one")]
     fn took(&mut self, record: v1::Record) -> Option<Result<Record, Error>> {
-        self.moved = true;
+        (self.pauses, self.until) = retry::afresh(self.client.timeout);
         self.request.cursor.clone_from(&record.cursor);
         if 0 < self.request.limit {
             self.request.limit -= 1;
@@ -318,7 +324,8 @@ impl Client {
         request.limit = options.limit;
         request.cursor = options.cursor;
         let client = self.clone();
-        let mut reading = Reading { client, request, full: false, moved: false, records: None };
+        let (pauses, until) = retry::afresh(self.timeout);
+        let mut reading = Reading { client, request, full: false, pauses, until, records: None };
         reading.open().await?;
         let records = stream::unfold(reading, async |mut reading| {
             let record = reading.next().await?;

@@ -15,6 +15,7 @@ use switchboard_core::{
 };
 use tokio::task::JoinSet;
 
+pub(crate) use self::interleavings::Interleaving;
 pub use self::{
     interleavings::{any_interleaving_is_that_of_the_model, interleavings_over_restarts},
     pages::{

@@ -11,5 +11,7 @@ pub mod log;
 mod model;
 mod random;
 pub mod records;
+pub mod signals;
+pub mod transfer;
 
-pub use self::model::Model;
+pub use self::model::{End, Fate, Model, Wire};

@@ -25,6 +25,7 @@ use switchboard_core::{
     },
 };
 
+pub(crate) use self::interleavings::Interleaving;
 pub use self::{
     dead_letters::{
         each_queue_has_its_own_dead_letters, what_is_given_back_often_enough_is_given_up,

@@ -3,11 +3,16 @@
 mod chats;
 mod log;
 mod records;
+mod transfer;
+mod wire;
 
 use std::{
     collections::BTreeMap,
     future,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use switchboard_core::{
@@ -16,22 +21,28 @@ use switchboard_core::{
     presence::{Answer, Appended, Journal, Page, Place, Report},
 };
 
+pub use self::wire::{End, Fate, Wire};
+
 /// A store that keeps nothing beyond its own life.
 #[derive(Debug, Default)]
 pub struct Model {
     ids: Mutex<BTreeMap<Entry, u64>>,
+    /// The greatest id; what was carried from a store with gaps has some too.
+    greatest_id: AtomicU64,
     reports: Mutex<Vec<Report>>,
     chats: chats::Chats,
     log: log::Log,
     records: records::Records,
+    carried: transfer::Carried,
 }
 
 impl Ledger for Model {
     fn record(&self, entries: Vec<Entry>) -> Recording {
         let mut ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         let receipt = |entry| {
-            let next = ids.len() as u64 + 1;
+            let next = self.greatest_id.load(Ordering::Relaxed) + 1;
             let id = *ids.entry(entry).or_insert(next);
+            self.greatest_id.fetch_max(id, Ordering::Relaxed);
             Receipt { id, new: id == next }
         };
         Box::pin(future::ready(Ok(entries.into_iter().map(receipt).collect())))

@@ -21,6 +21,7 @@ use switchboard_core::{
 };
 use tokio::task::JoinSet;
 
+pub(crate) use self::interleavings::Interleaving;
 pub use self::{
     expiry::{
         an_expired_version_is_never_put_again, another_expiry_takes_the_place_of_the_first,

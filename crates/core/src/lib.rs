@@ -16,6 +16,7 @@ pub mod signals;
 pub mod store;
 pub mod tenant;
 pub mod time;
+pub mod transfer;
 pub mod vault;
 
 pub use client::{ClientId, Identity};

@@ -7,6 +7,7 @@
 //! reads by himself ([`reader`]), the cheapest way that there is ([`plan`]).
 
 mod bytes;
+mod carry;
 mod entry;
 mod expiry;
 mod keeper;
@@ -43,6 +44,7 @@ use switchboard_core::{
 };
 
 pub(crate) use self::{
+    carry::Events,
     keeper::Keeper,
     open::{Parts, open, size},
     work::Work,

@@ -11,6 +11,7 @@
 //! reads by himself ([`reader`]).
 
 mod bodies;
+mod carry;
 mod entry;
 mod heads;
 mod keeper;
@@ -39,6 +40,7 @@ use switchboard_core::{
 };
 
 pub(crate) use self::{
+    carry::Said,
     keeper::Keeper,
     open::{Parts, open, size},
     work::Work,

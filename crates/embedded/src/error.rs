@@ -20,6 +20,15 @@ pub enum Error {
         /// What this program knows.
         expected: u64,
     },
+    /// It was being carried from another store, and that has not ended.
+    #[error(
+        "the data directory does not hold everything yet that is carried there from another \
+         store: run switchboard import again, which goes on with it"
+    )]
+    Unfinished,
+    /// There is no store in the directory.
+    #[error("there is no store in the data directory")]
+    Missing,
     /// What the engine behind the log said.
     #[error("the engine failed")]
     Engine(#[source] Box<redb::Error>),
@@ -33,7 +42,7 @@ impl Error {
             Self::Engine(error) => {
                 matches!(&**error, redb::Error::Io(io) if io.kind() == io::ErrorKind::StorageFull)
             }
-            Self::Corrupt(_) | Self::Format { .. } => false,
+            Self::Corrupt(_) | Self::Format { .. } | Self::Unfinished | Self::Missing => false,
         }
     }
 

@@ -3,6 +3,7 @@
 //! The truth is the log; this is what is made of it to answer fast. Every (tenant, key) is one
 //! number of 64 bits, a [`slot`], kept with its id in [`crate::slots`].
 
+mod carry;
 mod codec;
 mod slot;
 pub(crate) mod tables;
@@ -15,7 +16,7 @@ use switchboard_core::{
 };
 
 use self::codec::Group;
-pub(crate) use self::slot::Seed;
+pub(crate) use self::{carry::Keys, slot::Seed};
 use crate::{
     Error,
     slots::{Index, Pair, Runs},
@@ -29,6 +30,8 @@ pub(crate) struct Ledger {
     index: Index,
     seed: Seed,
     next_id: u64,
+    /// How many ids before that nobody has: what was carried from a store with gaps has some.
+    gaps: u64,
     /// What the group under way adds.
     group: Group,
     /// What was recorded since the last hand-over to the sorted files.
@@ -44,6 +47,8 @@ pub(crate) struct Fresh {
     pub(crate) tenants_from: u32,
     /// The id that comes next.
     pub(crate) next_id: u64,
+    /// How many ids before that nobody has, where that has changed.
+    pub(crate) gaps: Option<u64>,
 }
 
 /// How many receipts of a batch were new.
@@ -58,14 +63,14 @@ impl Ledger {
     pub(crate) fn new(
         seed: Seed,
         tenants: Vec<Tenant>,
-        next_id: u64,
+        (next_id, gaps): (u64, u64),
         runs: Arc<Runs>,
         memory_bytes: usize,
     ) -> Result<Self, Error> {
         let tenants = Tenants::new(tenants);
         let fresh = Fresh { tenants_from: tenants.count(), next_id, ..Fresh::default() };
         let index = Index::load(runs, memory_bytes)?;
-        Ok(Self { tenants, index, seed, next_id, group: Group::default(), fresh })
+        Ok(Self { tenants, index, seed, next_id, gaps, group: Group::default(), fresh })
     }
 
     /// The most bytes that recording these entries can add to a group.
@@ -175,7 +180,7 @@ impl Ledger {
 
     /// How many keys were ever recorded.
     pub(crate) fn keys(&self) -> u64 {
-        self.next_id - 1
+        self.next_id - 1 - self.gaps
     }
 
     /// What the index takes in memory, in bytes.

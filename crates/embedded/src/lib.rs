@@ -13,6 +13,7 @@
 //! bus/log/*.log       events, and what becomes of queues, until they are in volumes and tables
 //! bus/keys/*.run      sorted files of what publishers called their events
 //! bus/engine.redb     tables: queues, who is there, which volumes count
+//! TRANSFER            where the store was carried from, and how far that has come
 //! engine.redb         tables, and up to which record of the log they and the files hold everything
 //! ```
 //!
@@ -43,6 +44,7 @@ mod serve;
 mod slots;
 mod tenants;
 mod threads;
+pub mod transfer;
 mod vault;
 
 use std::sync::{
@@ -159,13 +161,15 @@ impl Embedded {
     /// # Errors
     ///
     /// [`Error::Corrupt`] when something that was durable is damaged; [`Error::Format`] when
-    /// another version wrote it; [`Error::Disk`] and [`Error::Engine`] when reading fails. Nothing
+    /// another version wrote it; [`Error::Unfinished`] when it was not carried whole from another
+    /// store; [`Error::Disk`] and [`Error::Engine`] when reading fails. Nothing
     /// was changed then.
     pub fn open(
         disk: Arc<dyn Disk>,
         options: &Options,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, Error> {
+        transfer::check_finished(&*disk)?;
         let Parts { writer, keeper, spare, health } =
             open::open(Arc::clone(&disk), options, Arc::clone(&observer))?;
         // All is opened before a thread is started: what can't be opened stays as it is.

@@ -7,6 +7,7 @@
 mod archive;
 mod prepare;
 mod record;
+mod records;
 mod recover;
 mod segment;
 
@@ -22,6 +23,7 @@ use crate::{Error, disk::Disk};
 pub(crate) use self::{
     archive::{Archive, Block},
     prepare::{Missing, Spare},
+    records::Records,
 };
 
 /// The room for a record that is kept from one to the next, in bytes.

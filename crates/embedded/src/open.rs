@@ -44,13 +44,12 @@ pub(crate) fn open(
     // Of the bound, a quarter is for the filters of the sorted files, once they are needed.
     let filter_bytes = options.ingest_memory_bytes / 4;
     let flushed_id = known.next_id - 1;
-    let runs =
-        Runs::open(runs_of(&disk), &known.runs, (flushed_id, flushed_id), filter_bytes as u64)
-            .map(Arc::new)?;
+    let kept = (flushed_id.saturating_sub(known.gaps), flushed_id);
+    let runs = Runs::open(runs_of(&disk), &known.runs, kept, filter_bytes as u64).map(Arc::new)?;
     let mut ledger = Ledger::new(
         Seed(known.seed),
         known.tenants,
-        known.next_id,
+        (known.next_id, known.gaps),
         Arc::clone(&runs),
         options.ingest_memory_bytes - filter_bytes,
     )?;

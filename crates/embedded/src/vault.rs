@@ -8,6 +8,7 @@
 //! One thread decides and writes ([`writer`]), another puts away ([`keeper`]), and whoever asks
 //! reads by himself ([`reader`]).
 
+mod carry;
 mod entry;
 mod keeper;
 mod open;
@@ -25,6 +26,7 @@ use switchboard_core::{
 };
 
 pub(crate) use self::{
+    carry::Records,
     keeper::Keeper,
     open::{Parts, open, size},
     work::Work,

@@ -6,6 +6,10 @@
 -- Whoever writes to a chat, or to an inbox, has locked the rows of its users in `chat_user` first,
 -- in the order of the primary key; that is what guards everything else here. The unique indexes
 -- beside the primary keys only say once more what follows from it.
+--
+-- Where rows are found by the same user in two ways, the second index has his number negated. While
+-- nothing is known of a table that is new, the planner holds all indexes that fit for equally good,
+-- and may read all that a user has instead of one row; so each look-up fits one index only.
 
 -- Everybody who was made known or written to.
 CREATE TABLE chat_user (
@@ -44,8 +48,8 @@ CREATE TABLE chat (
     high_step bigint NOT NULL,
     PRIMARY KEY (tenant, low, high)
 ) WITH (fillfactor = 60);
-CREATE INDEX chat_of_low ON chat (tenant, low, low_step);
-CREATE INDEX chat_of_high ON chat (tenant, high, high_step);
+CREATE INDEX chat_of_low ON chat (tenant, (-low), low_step);
+CREATE INDEX chat_of_high ON chat (tenant, (-high), high_step);
 
 CREATE TABLE chat_message (
     tenant text COLLATE "C" NOT NULL,
@@ -70,8 +74,8 @@ CREATE TABLE chat_message (
 -- What a sender calls his messages.
 CREATE UNIQUE INDEX chat_message_name ON chat_message (tenant, sender, client_message_id);
 -- The entries of inboxes that are messages.
-CREATE UNIQUE INDEX chat_message_of_low ON chat_message (tenant, low, low_sequence);
-CREATE UNIQUE INDEX chat_message_of_high ON chat_message (tenant, high, high_sequence);
+CREATE UNIQUE INDEX chat_message_of_low ON chat_message (tenant, (-low), low_sequence);
+CREATE UNIQUE INDEX chat_message_of_high ON chat_message (tenant, (-high), high_sequence);
 
 -- The entries of inboxes that tell what became of messages.
 CREATE TABLE chat_receipt (
@@ -86,5 +90,5 @@ CREATE TABLE chat_receipt (
     at bigint NOT NULL,
     PRIMARY KEY (tenant, phone, sequence)
 );
--- When a message has come so far. The peer first: so that nobody takes it for the inbox's.
-CREATE UNIQUE INDEX chat_receipt_of_peer ON chat_receipt (tenant, peer, phone, read, up_to);
+-- When a message has come so far.
+CREATE UNIQUE INDEX chat_receipt_of_peer ON chat_receipt (tenant, (-phone), peer, read, up_to);

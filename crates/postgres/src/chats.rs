@@ -1,10 +1,10 @@
 //! Conversations.
 //!
 //! A send is one row, with its places in the inboxes of both, and a change of three: the chat, and
-//! both users. What is decided is decided here, as the rules say it, from rows that are locked until
-//! it is committed ([`wanted`], [`state`], [`put`]); so it comes to the same whichever nodes decide,
-//! and the database is asked twice for a group, however much that is. Reads are one statement each
-//! ([`reader`], [`order`]).
+//! both users. What is decided is decided here, as the rules say it, from rows that are locked
+//! until it is committed ([`wanted`], [`state`], [`put`]); so it comes to the same whichever nodes
+//! decide, and the database is asked twice for a group, however much that is. Reads are one
+//! statement each ([`reader`], [`order`]).
 //!
 //! A tenant's writes are in one lane, in the order in which they came.
 
@@ -38,27 +38,24 @@ use self::{
     work::Work,
     writer::{Listener, Writer},
 };
-use crate::{Ground, Lane};
+use crate::{Ground, Lane, Readers};
 
-/// How many lanes tenants are spread over.
-const LANES: usize = 4;
+/// The lanes that tenants are spread over.
+const LANES: [&str; 4] = ["chats-1", "chats-2", "chats-3", "chats-4"];
 
 /// Where conversations are kept.
 #[derive(Debug)]
 pub struct Front {
-    ground: Ground,
-    lanes: [Lane<Work>; LANES],
+    readers: Arc<Readers>,
+    lanes: [Lane<Work>; LANES.len()],
     listener: Arc<Listener>,
 }
 
 impl Front {
     pub(crate) fn new(ground: &Ground) -> Self {
         let listener = Arc::new(Listener::default());
-        let lane = |_| {
-            let listener = Arc::clone(&listener);
-            ground.lane("chats", Writer { listener })
-        };
-        Self { ground: ground.clone(), lanes: std::array::from_fn(lane), listener }
+        let lane = |name| ground.lane(name, Writer { listener: Arc::clone(&listener) });
+        Self { readers: Arc::clone(&ground.readers), lanes: LANES.map(lane), listener }
     }
 
     /// Hands each to the lane of its tenant, and puts their answers in order again.
@@ -73,7 +70,7 @@ impl Front {
         if lanes.iter().all(|&lane| lane == first) {
             return Box::pin(self.lanes[first].ask(|answer| work(all, answer)));
         }
-        let mut parts: [Vec<T>; LANES] = Default::default();
+        let mut parts: [Vec<T>; LANES.len()] = Default::default();
         for (it, &lane) in all.into_iter().zip(&lanes) {
             parts[lane].push(it);
         }
@@ -101,7 +98,7 @@ impl Front {
 fn lane(tenant: &Tenant) -> usize {
     let mut hasher = DefaultHasher::new();
     tenant.hash(&mut hasher);
-    usize::try_from(hasher.finish() % LANES as u64).unwrap_or_default()
+    usize::try_from(hasher.finish() % LANES.len() as u64).unwrap_or_default()
 }
 
 /// What one of many is told when all of them were refused.
@@ -133,7 +130,7 @@ impl chat::Chats for Front {
     }
 
     fn chats(&self, user: User, on: Option<ChatsPlace>, limit: u32) -> chat::Answer<ChatsPage> {
-        Box::pin(order::chats(Arc::clone(&self.ground.readers), user, on, limit))
+        Box::pin(order::chats(Arc::clone(&self.readers), user, on, limit))
     }
 
     fn messages(
@@ -143,19 +140,19 @@ impl chat::Chats for Front {
         reach: Reach,
         limit: u32,
     ) -> chat::Answer<MessagesPage> {
-        Box::pin(reader::messages(Arc::clone(&self.ground.readers), user, peer, reach, limit))
+        Box::pin(reader::messages(Arc::clone(&self.readers), user, peer, reach, limit))
     }
 
     fn inbox(&self, user: User, after: u64, limit: u32) -> chat::Answer<InboxPage> {
-        Box::pin(reader::inbox(Arc::clone(&self.ground.readers), user, after, limit))
+        Box::pin(reader::inbox(Arc::clone(&self.readers), user, after, limit))
     }
 
     fn newest(&self, users: Vec<User>) -> chat::Answer<Vec<u64>> {
-        Box::pin(reader::newest(Arc::clone(&self.ground.readers), users))
+        Box::pin(reader::newest(Arc::clone(&self.readers), users))
     }
 
     fn trace(&self, sender: User, id: ClientMessageId) -> chat::Answer<Steps> {
-        Box::pin(reader::trace(Arc::clone(&self.ground.readers), sender, id))
+        Box::pin(reader::trace(Arc::clone(&self.readers), sender, id))
     }
 
     fn tell(&self, signals: Arc<dyn Signals>) {

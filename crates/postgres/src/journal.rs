@@ -8,9 +8,9 @@
 //! append: to have read up to a number is to have read all.
 //!
 //! The order of all appends ([`Journal::read`]) has no such promise: of two gateways the later
-//! report may be seen before the earlier one. So whoever begins to read is held to what each gateway
-//! had reported at that moment, all of which can be seen from then on; what comes after that are the
-//! reports of [`Journal::others`].
+//! report may be seen before the earlier one. So whoever begins to read is held to what each
+//! gateway had reported at that moment, all of which can be seen from then on; what comes after
+//! that are the reports of [`Journal::others`].
 
 mod codec;
 mod reading;

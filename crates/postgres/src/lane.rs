@@ -52,7 +52,7 @@ pub(crate) struct Written<D> {
     pub(crate) done: Vec<D>,
     /// Whether anything was written.
     pub(crate) wrote: bool,
-    /// Tells whoever listens, after the answers.
+    /// Tells whoever listens, once it is committed and before the answers.
     pub(crate) signal: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -154,8 +154,7 @@ impl<W: Work> Lane<W> {
             taken?;
             match tokio::time::timeout(limit, answered).await {
                 Ok(Ok(answer)) => answer,
-                Ok(Err(_)) => Err(unknown()),
-                Err(_) => Err(unknown()),
+                Ok(Err(_)) | Err(_) => Err(unknown()),
             }
         }
     }
@@ -223,7 +222,9 @@ impl<W: Work> Shared<W> {
             if taken.is_empty() {
                 return;
             }
-            taken.into_iter().for_each(|work| work.answer(Err(away())));
+            for work in taken {
+                work.answer(Err(away()));
+            }
         }
     }
 

@@ -6,7 +6,8 @@
 //! is looked for first. So ids are without gaps, but for these:
 //!
 //! - Two nodes record the same key at the same moment: both have looked before either had written.
-//!   The later one has taken an id that is not used.
+//!   What the later one has taken for that group is not used, and it writes the next ones beside
+//!   others: of those only the ids of keys that others were quicker with are not used.
 //! - A group is written and not committed: the connection ends, the node or the server is killed,
 //!   or the database refuses it (no room). Its ids are not used. The server's own start after a
 //!   crash skips up to 32 more.

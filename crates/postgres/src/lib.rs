@@ -3,8 +3,8 @@
 //! What comes together is written together: a [`lane`] takes all that waits, writes it in one
 //! transaction on a connection of its own, and answers when that is committed; a lone request does
 //! not wait. Reads go over a few connections that all share ([`readers`]), and to the primary only.
-//! All that a node remembers of the database is a hint: what decides is read in the transaction that
-//! writes.
+//! All that a node remembers of the database is a hint: what decides is read in the transaction
+//! that writes.
 //!
 //! Every transaction that is answered has written something ([`lane`] says why).
 
@@ -21,6 +21,7 @@ mod log;
 mod migrate;
 mod readers;
 mod records;
+pub mod transfer;
 
 use std::{sync::Arc, time::Duration};
 
@@ -116,6 +117,7 @@ impl Postgres {
         let link = connector.connect().await?;
         address::check(&link).await?;
         migrate::run(&link).await?;
+        transfer::check_finished(&link).await?;
         let offset = Arc::new(Offset::default());
         if let Some(clock) = &options.clock {
             offset.look(&link, &**clock).await?;

@@ -31,12 +31,13 @@ const SESSION: &str = "SET synchronous_commit = on; \
      SET idle_in_transaction_session_timeout = 0; \
      SET search_path = switchboard";
 
-/// How statements are planned, where the server can be told: once for all parameters, and never by
-/// reading all of a table, however small the statistics say that it is. They may be of the time when
-/// it was empty.
+/// How statements are planned, where the server can be told: once for all parameters; never by
+/// reading all of a table, however small the statistics say that it is (they may be of the time
+/// when it was empty); and not compiled: they are short, and to compile one took longer than a
+/// second on a busy machine.
 const PLANS: &str = "SELECT set_config(name, value, false) \
-     FROM (VALUES ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan', 'off')) \
-         AS wanted (name, value) \
+     FROM (VALUES ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan', 'off'), \
+         ('jit', 'off')) AS wanted (name, value) \
      WHERE name IN (SELECT name FROM pg_settings)";
 
 /// Makes connections.
@@ -66,8 +67,8 @@ impl Connector {
     async fn open(&self) -> Result<Link, Error> {
         let mut config = self.0.0.clone();
         config.connect_timeout(CONNECT).application_name("switchboard");
-        // A machine that is gone says nothing. One that is only slow goes on to confirm what is sent
-        // to it, whatever its programs do, and is waited for.
+        // A machine that is gone says nothing. One that is only slow goes on to confirm what is
+        // sent to it, whatever its programs do, and is waited for.
         config.keepalives_idle(GONE / 2).keepalives_interval(GONE / 6).keepalives_retries(3);
         config.tcp_user_timeout(GONE);
         let (client, mut connection) = config.connect(NoTls).await?;
@@ -98,7 +99,7 @@ impl Connector {
     }
 }
 
-/// Ends a connection that nobody came to have: an attempt that takes too long leaves nothing behind.
+/// Ends a connection that nobody came to have: an attempt that takes too long leaves nothing.
 struct EndOnDrop(Option<AbortHandle>);
 
 impl EndOnDrop {

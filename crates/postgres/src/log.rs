@@ -1,9 +1,9 @@
 //! Events and queues.
 //!
-//! All that changes a tenant goes through one lane of this node, in the order in which it was asked;
-//! of several nodes, whoever holds the tenant's head, or the queue's row, is the one that decides
-//! ([`writer`]). Whoever reads asks the database by himself ([`search`]). Signals are those of what
-//! this node has written: another carries them on.
+//! All that changes a tenant goes through one lane of this node, in the order in which it was
+//! asked; of several nodes, whoever holds the tenant's head, or the queue's row, is the one that
+//! decides ([`writer`]). Whoever reads asks the database by himself ([`search`]). Signals are those
+//! of what this node has written: another carries them on.
 
 mod append;
 mod attend;

@@ -3,6 +3,8 @@
 //! A step may only add: nodes of the version before go on working while and after it runs. A
 //! program that finds steps it does not know of leaves them as they are.
 
+use tokio_postgres::error::SqlState;
+
 use crate::{Error, link::Link};
 
 /// All steps, in order. One that was released is never changed.
@@ -12,6 +14,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0003_chats.sql"),
     include_str!("../migrations/0004_records.sql"),
     include_str!("../migrations/0005_bus.sql"),
+    include_str!("../migrations/0006_transfer.sql"),
 ];
 
 /// What must be there for the lock. Many nodes may start at once, and each makes it.
@@ -38,7 +41,7 @@ pub(crate) async fn run(link: &Link) -> Result<(), Error> {
         // Of those who make the same thing at once, all but one may be told that it is there.
         while let Err(error) = link.client.batch_execute(GROUND).await {
             tries += 1;
-            let code = error.code().map(|code| code.code());
+            let code = error.code().map(SqlState::code);
             // Exists already: a row of the server's own tables, a table, a schema; or was changed
             // meanwhile.
             let again = matches!(code, Some("23505" | "42P07" | "42P06" | "XX000" | "40001"));

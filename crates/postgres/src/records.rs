@@ -6,8 +6,8 @@
 //!
 //! 1. It locks the rows that are there, tenant by tenant and in the order of their ids, and then
 //!    reads the greatest version that was removed of each tenant.
-//! 2. It decides every change in memory, in the order in which they came ([`decide`]): a change sees
-//!    what those before it did.
+//! 2. It decides every change in memory, in the order in which they came ([`decide`]): a change
+//!    sees what those before it did.
 //! 3. It writes what each place has come to, and commits.
 //!
 //! A row that is there can't change between 1 and 3. One that is not can't be locked: another node
@@ -18,10 +18,10 @@
 //!
 //! # How a record expires
 //!
-//! The index of times leads with the tenant. Which tenants to look at says `vault_tenant`, which has
-//! a row for each that ever had something to expire: one statement looks up the earliest time of
-//! many of them. What is due goes a part at a time, each part a transaction, and what another node is
-//! removing is skipped.
+//! The index of times leads with the tenant. Which tenants to look at says `vault_tenant`, which
+//! has a row for each that ever had something to expire: one statement looks up the earliest time
+//! of many of them. What is due goes a part at a time, each part a transaction, and what another
+//! node is removing is skipped.
 //!
 //! # Damage
 //!
@@ -38,7 +38,7 @@ mod decide;
 mod expiry;
 mod profiles;
 mod reader;
-mod row;
+pub(crate) mod row;
 mod work;
 mod writer;
 

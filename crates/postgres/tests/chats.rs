@@ -316,7 +316,7 @@ async fn many_chats_are_paged_as_the_model_pages_them() {
     let model: Arc<dyn Chats> = Arc::new(switchboard_contract::Model::default());
     let stores = [&opened.chats, &model];
     let mut random = 11;
-    let mut sent = 0;
+    let mut number = 0;
     let mut send = async |count: u64, among: u64| {
         let mut drafts = Vec::new();
         for _ in 0..count {
@@ -324,8 +324,8 @@ async fn many_chats_are_paged_as_the_model_pages_them() {
             let peer = 1 + below(&mut random, among);
             let peer = if peer == 100 { 0 } else { peer };
             let (from, to) = if below(&mut random, 2) == 0 { (100, peer) } else { (peer, 100) };
-            drafts.push(draft(from, to, &format!("{sent}")));
-            sent += 1;
+            drafts.push(draft(from, to, &format!("{number}")));
+            number += 1;
         }
         for store in stores {
             store.send(drafts.clone()).await.unwrap();

@@ -1,6 +1,8 @@
 //! The journal on PostgreSQL: its contract, and many nodes on one database.
 #![expect(clippy::unwrap_used, reason = "a suite of tests")]
 
+#[path = "it/opened.rs"]
+mod opened;
 #[path = "it/server.rs"]
 mod server;
 
@@ -16,7 +18,10 @@ use switchboard_core::{
 };
 use tokio::{task::JoinSet, time::timeout};
 
-use self::server::{Opened, server, store, store_at};
+use self::{
+    opened::{Opened, store},
+    server::{server, store_at},
+};
 
 async fn open() -> Opened<dyn Journal> {
     let store = store().await;
@@ -178,7 +183,7 @@ async fn nobody_misses_a_report_and_nobody_is_told_one_twice() {
             assert_eq!(names.len(), total);
         });
     }
-    let limit = Duration::from_secs(120);
+    let limit = Duration::from_mins(2);
     timeout(limit, appending.join_all()).await.unwrap();
     timeout(limit, following.join_all()).await.unwrap();
 }

@@ -1,6 +1,8 @@
 //! The ledger on PostgreSQL: its contract, and many nodes on one database.
 #![expect(clippy::unwrap_used, reason = "a suite of tests")]
 
+#[path = "it/opened.rs"]
+mod opened;
 #[path = "it/server.rs"]
 mod server;
 
@@ -17,7 +19,10 @@ use switchboard_core::{
 use switchboard_postgres::{Options, Postgres};
 use tokio::{task::JoinSet, time::timeout};
 
-use self::server::{Opened, server, store, store_at};
+use self::{
+    opened::{Opened, store},
+    server::{server, store_at},
+};
 
 async fn open() -> Opened<dyn Ledger> {
     let store = store().await;
@@ -70,7 +75,7 @@ async fn of_nodes_that_record_the_same_keys_at_once_one_is_told_new_and_all_the_
         });
     }
     // Those that wait for each other in a circle wait for ever, or one of them is thrown out.
-    let told = timeout(Duration::from_secs(120), asking.join_all()).await.unwrap();
+    let told = timeout(Duration::from_mins(2), asking.join_all()).await.unwrap();
     let mut of_key: BTreeMap<Entry, Vec<Receipt>> = BTreeMap::new();
     for (entry, receipt) in told.into_iter().flatten() {
         of_key.entry(entry).or_default().push(receipt);
@@ -172,8 +177,10 @@ async fn what_was_recorded_is_measured() {
     store.ledger.record((5..12).map(|number| entry("a", number)).collect()).await.unwrap();
     assert_eq!(store.store.vitals().ingest_keys, 12);
     store.close().await;
-    let sum = sum.0.lock().unwrap();
-    assert_eq!((sum.batches, sum.keys_new, sum.keys_repeated), (2, 12, 5));
+    {
+        let sum = sum.0.lock().unwrap();
+        assert_eq!((sum.batches, sum.keys_new, sum.keys_repeated), (2, 12, 5));
+    }
     // Who opens it later knows it too.
     assert_eq!(store_at(&url).await.store.vitals().ingest_keys, 12);
 }

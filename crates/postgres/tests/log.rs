@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a suite of tests")]
 
 mod log {
-    pub mod nodes;
+    mod nodes;
 }
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use switchboard_core::{bus::Log, store::Unobserved};
 use switchboard_postgres::{Options, Postgres};
@@ -32,7 +35,7 @@ impl AsRef<Arc<dyn Log>> for Node {
 impl Node {
     async fn at(url: &str) -> Self {
         // Many tests share the machine.
-        let options = Options { answer: std::time::Duration::from_secs(60), ..Options::default() };
+        let options = Options { answer: Duration::from_mins(1), ..Options::default() };
         let store = Postgres::open(url, options, Arc::new(Unobserved)).await.unwrap();
         Self { log: Arc::clone(&store.log) as Arc<dyn Log>, store, url: url.to_owned() }
     }

@@ -32,7 +32,7 @@ pub(crate) use self::{
     run::Run,
     subscription::{CatchUp, Told},
 };
-use crate::{Limits, door::Entrance, node::Node, telemetry::Metrics};
+use crate::{Limits, door::Entrance, node::Node, relay::Ears, telemetry::Metrics};
 
 /// How much of a page is read at once, in bytes.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -63,9 +63,9 @@ pub(crate) struct Bus {
 
 impl Bus {
     /// A bus on which nobody is yet.
-    pub(crate) fn new(metrics: &Arc<Metrics>, limits: &Limits) -> Self {
+    pub(crate) fn new(metrics: &Arc<Metrics>, limits: &Limits, ears: &Arc<Ears>) -> Self {
         let bounds = (limits.events_waiting_bytes_max, limits.events_held_bytes_max);
-        Self::with(Hub::new(metrics, bounds), Arc::new([]))
+        Self::with(Hub::new(metrics, bounds, ears), Arc::new([]))
     }
 
     /// The same, which keeps events so long.
@@ -187,7 +187,7 @@ impl Node {
     ) -> Result<Published> {
         match judge_publish(self, tenant, given)? {
             Publish::Ephemeral(event) => {
-                self.bus.hub.publish(&tenant, vec![event]);
+                self.relay.publish(&tenant, vec![event]);
                 Ok(Published { sequence: 0, new: true })
             }
             Publish::Durable(draft) => {

@@ -13,8 +13,7 @@ use switchboard_core::{
     ClientId, Code, Error, Millis, Result, Tenant,
     chat::{
         self, Acknowledgement, ChatsPage, ClientMessageId, Cursor, Draft, Marks, MessagesPage,
-        Name, PhoneNumber, Reach, Registered, Sent, Signal, Signals as _, Steps, Text,
-        TraceContext, User,
+        Name, PhoneNumber, Reach, Registered, Sent, Signal, Steps, Text, TraceContext, User,
     },
 };
 
@@ -250,7 +249,7 @@ impl Node {
     pub(crate) fn typing(&self, user: &User, peer: &str, typing: bool) -> Result<()> {
         let peer = User { tenant: user.tenant, phone: self.peer(user, peer)? };
         self.metrics.chat.typed();
-        self.hub.tell(vec![Signal::Typing { user: peer, from: user.phone, typing }]);
+        self.relay.typing(Signal::Typing { user: peer, from: user.phone, typing });
         Ok(())
     }
 

@@ -139,7 +139,14 @@ impl Gateway {
 
     /// Reports once a second until stopped, and once more then.
     pub(crate) async fn report(self: Arc<Self>, stop: CancellationToken) {
-        self.reporter.run(&self.registry, &*self.node.ports.clock, &self.node.metrics, stop).await;
+        let node = &self.node;
+        let back = || {
+            if !node.relay.is_alone() {
+                // Whoever took this gateway for gone has announced that these left.
+                self.registry.present(|place, turned| self.turned(place, turned));
+            }
+        };
+        self.reporter.run(&self.registry, &*node.ports.clock, &node.metrics, back, stop).await;
     }
 
     /// Asks every session to come to its end.

@@ -19,6 +19,7 @@ mod listeners;
 pub mod memory;
 mod node;
 mod presence;
+mod relay;
 mod roles;
 mod server;
 mod socket;
@@ -33,6 +34,7 @@ pub use self::{
     limits::Limits,
     listeners::{Addresses, Listeners},
     node::Ports,
+    relay::Looks,
     roles::Roles,
     server::{Server, Stopped},
     vault::VaultOptions,

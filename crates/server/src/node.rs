@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use switchboard_core::{
     Error, Millis, Result, Tenant,
-    bus::{self, Log},
-    chat::{self, Chats, Signals},
+    bus::Log,
+    chat::{self, Chats},
     ingest::{self, Entry, Ledger, Receipt, Recording},
     presence::Journal,
+    signals,
     store::Store,
     time::Clock,
     vault::Records,
@@ -18,6 +19,7 @@ use crate::{
     bus::Bus,
     chat::{Hub, Numbers},
     limits::Limits,
+    relay::{Ears, Relay},
     telemetry::Metrics,
     vault::{Vault, VaultOptions},
 };
@@ -33,6 +35,9 @@ pub struct Ports {
     pub journal: Arc<dyn Journal>,
     /// Where events and queues are kept.
     pub log: Arc<dyn Log>,
+    /// What carries signals to other nodes. [`switchboard_core::signals::Alone`] where the store
+    /// is this node's alone; else the store is one that all these nodes share.
+    pub signals: Arc<dyn signals::Signals>,
     /// Where the records of the vault are kept.
     pub records: Arc<dyn Records>,
     /// How the store is that is behind the ports.
@@ -51,6 +56,8 @@ pub(crate) struct Node {
     pub(crate) bus: Arc<Bus>,
     /// Who follows which inbox here.
     pub(crate) hub: Arc<Hub>,
+    /// What carries what happens to other nodes and from them.
+    pub(crate) relay: Arc<Relay>,
     /// Phone numbers that were judged before.
     pub(crate) numbers: Arc<Numbers>,
     /// What seals and opens records.
@@ -76,13 +83,13 @@ pub(crate) struct Ingested {
 impl Node {
     /// A node on these ports. What happens in chats is told to those who follow here.
     pub(crate) fn new(ports: Ports, metrics: Arc<Metrics>, limits: Limits) -> Self {
-        let (hub, numbers) = (Hub::new(&metrics), Arc::new(Numbers::new()));
-        ports.chats.tell(Arc::clone(&hub) as Arc<dyn Signals>);
-        let bus = Arc::new(Bus::new(&metrics, &limits));
-        ports.log.listen(Arc::clone(&bus.hub) as Arc<dyn bus::Signals>);
+        let ears = Ears::new(Arc::clone(&ports.signals));
+        let (hub, numbers) = (Hub::new(&metrics, &ears), Arc::new(Numbers::new()));
+        let bus = Arc::new(Bus::new(&metrics, &limits, &ears));
+        let relay = Relay::new(&ports, &metrics, &ears, (&hub, &bus.hub));
         let vault = Vault::new(&ports, Arc::clone(&metrics), VaultOptions::default());
         let (origins, draining) = (Arc::new([]), CancellationToken::new());
-        Self { ports, metrics, limits, bus, hub, numbers, vault, origins, draining }
+        Self { ports, metrics, limits, bus, hub, relay, numbers, vault, origins, draining }
     }
 
     /// Hands entries to the ledger; they have their place when this returns.

@@ -1,6 +1,8 @@
 //! The status service: who is online, exactly.
 
+mod places;
 mod remote;
+mod shared;
 mod sink;
 
 use std::{
@@ -22,8 +24,9 @@ use tokio::time::{self, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-pub(crate) use self::{remote::Remote, sink::Reports};
-use crate::telemetry::Metrics;
+use self::places::Places;
+pub(crate) use self::{remote::Remote, shared::Journaled, sink::Reports};
+use crate::{node::Node, relay::Relay, telemetry::Metrics};
 
 /// How often time passes by itself, and the metrics are set.
 const TICK: Duration = Duration::from_secs(1);
@@ -47,6 +50,9 @@ pub(crate) struct Tally {
     by_tenant: bool,
     /// Set once the journal is folded.
     ready: AtomicBool,
+    /// What was folded, where other nodes append to the same journal.
+    places: Mutex<Places>,
+    relay: Arc<Relay>,
 }
 
 /// How many are online, and when.
@@ -61,16 +67,20 @@ pub(crate) const WINDOW_SECONDS: u32 = (WINDOW_MS.unsigned_abs() / 1_000) as u32
 
 impl Tally {
     /// Nobody is online; `seed` is random.
-    pub(crate) fn new(
-        journal: Arc<dyn Journal>,
-        clock: Arc<dyn Clock>,
-        metrics: Arc<Metrics>,
-        by_tenant: bool,
-        seed: u64,
-    ) -> Arc<Self> {
-        let window = Mutex::new(Window::new(seed, clock.now().plus(-JOURNAL_MS)));
-        let ready = AtomicBool::new(false);
-        Arc::new(Self { window, journal, clock, metrics, by_tenant, ready })
+    pub(crate) fn new(node: &Node, by_tenant: bool, seed: u64) -> Arc<Self> {
+        let clock = Arc::clone(&node.ports.clock);
+        let tally = Arc::new(Self {
+            window: Mutex::new(Window::new(seed, clock.now().plus(-JOURNAL_MS))),
+            journal: Arc::clone(&node.ports.journal),
+            clock,
+            metrics: Arc::clone(&node.metrics),
+            by_tenant,
+            ready: AtomicBool::new(false),
+            places: Mutex::default(),
+            relay: Arc::clone(&node.relay),
+        });
+        node.relay.fold(&tally);
+        tally
     }
 
     /// Whether the journal is folded: before that nothing is answered.
@@ -126,8 +136,13 @@ impl Tally {
         self.check_ready()?;
         let received = self.clock.now();
         let lag = u64::try_from(received.since(report.at)).unwrap_or_default();
-        self.lock().correct(&mut report, received);
-        self.journal.append(&report).await?;
+        if self.relay.is_alone() {
+            self.lock().correct(&mut report, received);
+        }
+        if let Some(place) = self.journal.append(&report).await? {
+            self.places().note(place);
+            self.relay.report(place, &report);
+        }
         let begun = Instant::now();
         let now = self.clock.now();
         self.lock().fold(&report, now);
@@ -177,10 +192,18 @@ impl Tally {
                 // As time passed when they came: the past is noted as it was.
                 self.lock().fold(report, report.at.min(self.clock.now()));
             }
+            for place in page.places {
+                self.places().reach(place);
+            }
             match page.next {
                 Some(next) => from = next,
                 None => break,
             }
+        }
+        // What was appended meanwhile.
+        while let Err(error) = self.catch_up().await {
+            tracing::warn!(error = %error.chain(), "the journal can't be read yet");
+            time::sleep(RETRY).await;
         }
         self.lock().tick(self.clock.now());
         self.metrics.presence.replayed(begun.elapsed());

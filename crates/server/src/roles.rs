@@ -19,16 +19,22 @@ impl Roles {
     /// All of them.
     pub const ALL: Self = Self { gateway: true, status: true, api: true };
 
-    /// Whether these fit with the node that is reported to.
+    /// Whether these fit with the node that is reported to. Of a store that nodes share
+    /// (`is_shared`) each status node reads all reports itself.
     ///
     /// # Errors
     ///
     /// [`Code::InvalidRequest`] for a gateway that knows no status node, one that needs none, and
     /// what is no URL.
-    pub fn check(self, status_url: Option<&str>) -> Result<(), Error> {
+    pub fn check(self, status_url: Option<&str>, is_shared: bool) -> Result<(), Error> {
         let refused = |what: String| Err(Error::new(Code::InvalidRequest, what));
         let reports = self.gateway && !self.status;
         match status_url {
+            None if is_shared => Ok(()),
+            Some(_) if is_shared => refused(
+                "nodes that share a store need no status URL: their reports are in the store"
+                    .to_owned(),
+            ),
             Some(_) if !reports => {
                 refused("only a gateway without the role status reports to another node".to_owned())
             }

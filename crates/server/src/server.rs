@@ -21,7 +21,8 @@ use crate::{
     gateway::Gateway,
     grpc, http,
     node::Node,
-    presence::{Here, Remote, Reports, Tally},
+    presence::{Here, Journaled, Remote, Reports, Tally},
+    relay::Looks,
     roles::Roles,
     tasks::{Kind, Tasks, Unfinished},
     tcp::Tcp,
@@ -44,6 +45,7 @@ pub struct Server {
     /// The node that knows who is online, where this one does not.
     status: Option<Remote>,
     metrics_per_tenant: bool,
+    looks: Looks,
 }
 
 /// Why a node ended other than in good order.
@@ -73,7 +75,8 @@ impl Server {
     /// A node on these ports and sockets.
     pub fn new(ports: Ports, metrics: Arc<Metrics>, limits: Limits, listeners: Listeners) -> Self {
         let node = Node::new(ports, metrics, limits);
-        Self { node, listeners, roles: Roles::ALL, status: None, metrics_per_tenant: false }
+        let (roles, looks) = (Roles::ALL, Looks::default());
+        Self { node, listeners, roles, status: None, metrics_per_tenant: false, looks }
     }
 
     /// The same node, where pages of these origins may open sessions, beside its own.
@@ -103,13 +106,14 @@ impl Server {
     }
 
     /// The same node with some of the roles. The sessions of one that has not the role `status` are
-    /// reported to the node at `status_url`.
+    /// reported to the node at `status_url`; where the store is one that nodes share, there is
+    /// none: they are in its journal.
     ///
     /// # Errors
     ///
     /// Those of [`Roles::check`].
     pub fn with_roles(mut self, roles: Roles, status_url: Option<&str>) -> Result<Self, Error> {
-        roles.check(status_url)?;
+        roles.check(status_url, !self.node.relay.is_alone())?;
         self.status = status_url.map(Remote::new).transpose()?;
         self.roles = roles;
         Ok(self)
@@ -119,6 +123,13 @@ impl Server {
     #[must_use]
     pub fn with_metrics_per_tenant(mut self, apart: bool) -> Self {
         self.metrics_per_tenant = apart;
+        self
+    }
+
+    /// The same node, which looks so often whether it missed a signal of another.
+    #[must_use]
+    pub fn with_looks(mut self, looks: Looks) -> Self {
+        self.looks = looks;
         self
     }
 
@@ -134,7 +145,7 @@ impl Server {
     ///
     /// [`Stopped`]: the store failed, or work was left behind.
     pub async fn run(self, stop: CancellationToken, grace: Duration) -> Result<(), Stopped> {
-        let Self { node, listeners, roles, status, metrics_per_tenant } = self;
+        let Self { node, listeners, roles, status, metrics_per_tenant, looks } = self;
         let Listeners { main, tcp, admin, .. } = listeners;
         // Cancelled when an essential task ends.
         let broken = CancellationToken::new();
@@ -142,12 +153,15 @@ impl Server {
         let (accepting, connections, background) = (part(), part(), part());
         let (sessions, reports) = (part(), part());
 
-        let tally = roles.status.then(|| tally(&node, metrics_per_tenant, &background));
+        let tally = roles.status.then(|| tally(&node, metrics_per_tenant, looks, &background));
         let here = tally.clone().map(|tally| Arc::new(Here(tally)) as Arc<dyn Reports>);
         let sink = here.or_else(|| status.map(|status| Arc::new(status) as Arc<dyn Reports>));
-        let sink = sink.filter(|_| roles.gateway);
+        let journaled = || Arc::new(Journaled::new(&node)) as Arc<dyn Reports>;
+        let sink = roles.gateway.then(|| sink.unwrap_or_else(journaled));
         let gateway = sink.map(|sink| gateway(&node, sink, &background, &reports));
         let (sweeping, expiring) = (node.clone(), node.clone());
+        let relay = Arc::clone(&node.relay);
+        background.spawn(Kind::Essential, "relay", move |stop| relay.run(looks, stop));
         background.spawn(Kind::Essential, "queues", |stop| sweeping.sweep_queues(stop));
         background.spawn(Kind::Essential, "retention", |stop| expiring.expire_events(stop));
 
@@ -228,13 +242,16 @@ fn serve(
 }
 
 /// The status service, folding from now on.
-fn tally(node: &Node, by_tenant: bool, background: &Tasks) -> Arc<Tally> {
-    let Ports { journal, clock, .. } = &node.ports;
-    let seed = RandomState::new().hash_one(0);
-    let metrics = Arc::clone(&node.metrics);
-    let tally = Tally::new(Arc::clone(journal), Arc::clone(clock), metrics, by_tenant, seed);
+fn tally(node: &Node, by_tenant: bool, looks: Looks, background: &Tasks) -> Arc<Tally> {
+    let tally = Tally::new(node, by_tenant, RandomState::new().hash_one(0));
     let running = Arc::clone(&tally);
     background.spawn(Kind::Essential, "status", |stop| running.run(stop));
+    if !node.relay.is_alone() {
+        let (following, node) = (Arc::clone(&tally), node.clone());
+        background.spawn(Kind::Essential, "gateways", move |stop| {
+            following.follow_others(node, looks.silence, stop)
+        });
+    }
     tally
 }
 

@@ -10,6 +10,7 @@ mod metrics;
 mod presence;
 mod process;
 mod sessions;
+mod signals;
 mod traces;
 mod vault;
 
@@ -19,7 +20,9 @@ pub(crate) use self::{
     metrics::Route,
     traces::{current_trace, delivered, send_trace},
 };
-use self::{bus::Bus, chat::Chat, presence::Presence, sessions::Sessions, vault::Vault};
+use self::{
+    bus::Bus, chat::Chat, presence::Presence, sessions::Sessions, signals::Signals, vault::Vault,
+};
 pub use self::{
     logs::{Error, Guard, LogFormat, Settings, start},
     metrics::Metrics,

@@ -6,6 +6,7 @@ pub(crate) mod bus;
 pub(crate) mod examples;
 pub(crate) mod frame;
 pub(crate) mod json;
+pub(crate) mod signal;
 pub(crate) mod vault;
 
 /// From the wire: parse, and refuse what can't be right.

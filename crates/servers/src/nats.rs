@@ -22,9 +22,32 @@ impl Nats {
     ///
     /// It is not installed, or does not start.
     pub fn start() -> Result<Self> {
+        Self::made(free_port()?, "")
+    }
+
+    /// Starts one where it is to listen.
+    ///
+    /// # Errors
+    ///
+    /// It is not installed, or does not start.
+    pub fn on(port: u16) -> Result<Self> {
+        Self::made(port, "")
+    }
+
+    /// Starts one with these lines of configuration.
+    ///
+    /// # Errors
+    ///
+    /// It is not installed, or does not start.
+    pub fn with(lines: &str) -> Result<Self> {
+        Self::made(free_port()?, lines)
+    }
+
+    fn made(port: u16, lines: &str) -> Result<Self> {
         let folder = tempfile::tempdir_in("/var/tmp")
             .map_err(|error| format!("/var/tmp can't be written: {error}"))?;
-        let port = free_port()?;
+        fs::write(folder.path().join("conf"), lines)
+            .map_err(|error| format!("{} can't be written: {error}", folder.path().display()))?;
         let process = spawn(port, folder.path())?;
         Ok(Self { port, process, folder })
     }
@@ -71,9 +94,11 @@ fn spawn(port: u16, folder: &Path) -> Result<Process> {
         .into_iter()
         .find(|path| Path::new(path).exists());
     let program = found.unwrap_or("nats-server");
-    let words = [program, "-a", "127.0.0.1", "-p", &port.to_string()].map(ToOwned::to_owned);
+    let (port_word, conf) = (port.to_string(), folder.join("conf").display().to_string());
+    let words = [program, "-c", &conf, "-a", "127.0.0.1", "-p", &port_word];
+    let words = words.map(ToOwned::to_owned);
     let log = folder.join("log");
-    let mut process = Process::start(&words, &log, "KILL")?;
+    let process = Process::start(&words, &log, "KILL")?;
     let told = |error| format!("{error}; {}", fs::read_to_string(&log).unwrap_or_default());
     process.listens(port).map_err(told)?;
     Ok(process)

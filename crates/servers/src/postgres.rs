@@ -27,7 +27,8 @@ pub struct Postgres {
     settings: Vec<String>,
     databases: AtomicU32,
     process: Process,
-    _folder: TempDir,
+    /// Goes with the server, if it is its own.
+    folder: Option<TempDir>,
 }
 
 impl Postgres {
@@ -46,21 +47,57 @@ impl Postgres {
     ///
     /// It is not installed, or does not start.
     pub fn with(settings: &[&str]) -> Result<Self> {
-        let bin = binaries()?;
-        let folder = tempfile::tempdir_in("/var/tmp")
-            .map_err(|error| format!("/var/tmp can't be written: {error}"))?;
-        if is_root() {
-            run(Command::new("chown").arg(USER).arg(folder.path()))?;
+        let folder = its_folder()?;
+        let mut started = Self::at(&folder.path().join("data"), free_port()?, settings)?;
+        started.folder = Some(folder);
+        Ok(started)
+    }
+
+    /// Starts one on data that stays, where it is to listen; makes the data where there is none.
+    /// Who runs it must be able to reach the directory: as root that is the user `postgres`.
+    ///
+    /// # Errors
+    ///
+    /// It is not installed, or does not start.
+    pub fn at(data: &Path, port: u16, settings: &[&str]) -> Result<Self> {
+        let (bin, data) = (binaries()?, data.to_owned());
+        if !data.exists() {
+            let words = ["-D", path(&data), "-U", USER, "-A", "trust", "-N"];
+            run_as_user(&bin.join("initdb"), &words)?;
         }
-        let data = folder.path().join("data");
-        let mut command = as_user(&bin.join("initdb"));
-        command.extend(["-D", path(&data), "-U", USER, "-A", "trust", "-N"].map(ToOwned::to_owned));
-        run(Command::new(&command[0]).args(&command[1..]).current_dir("/"))?;
-        let port = free_port()?;
         let settings = settings.iter().map(|&setting| setting.to_owned()).collect();
         let process = spawn(&bin, &data, port, &settings)?;
         let databases = AtomicU32::new(0);
-        Ok(Self { bin, data, port, settings, databases, process, _folder: folder })
+        Ok(Self { bin, data, port, settings, databases, process, folder: None })
+    }
+
+    /// Starts a standby, which gets everything that is committed here as `name`; for how many
+    /// standbys a commit waits says `synchronous_standby_names`.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub fn standby(&self, name: &str) -> Result<Self> {
+        let folder = its_folder()?;
+        let data = folder.path().join("data");
+        let source =
+            format!("host=127.0.0.1 port={} user={USER} application_name={name}", self.port);
+        let words = ["-D", path(&data), "-d", &source, "-R", "-X", "stream", "-c", "fast"];
+        run_as_user(&self.bin.join("pg_basebackup"), &words)?;
+        let source = format!("primary_conninfo={source}");
+        let mut standby = Self::at(&data, free_port()?, &[&source])?;
+        standby.folder = Some(folder);
+        Ok(standby)
+    }
+
+    /// Makes a standby the primary, and waits until it is.
+    ///
+    /// # Errors
+    ///
+    /// It is none.
+    pub fn promote(&self) -> Result<()> {
+        let words = ["promote", "-w", "-D", path(&self.data)];
+        run_as_user(&self.bin.join("pg_ctl"), &words).map(drop)
     }
 
     /// Where it listens on 127.0.0.1.
@@ -142,7 +179,7 @@ fn spawn(bin: &Path, data: &Path, port: u16, settings: &Vec<String>) -> Result<P
         command.extend(["-c".to_owned(), setting.clone()]);
     }
     let log = data.with_file_name("log");
-    let mut process = Process::start(&command, &log, "QUIT")?;
+    let process = Process::start(&command, &log, "QUIT")?;
     let told = |error| format!("{error}; {}", fs::read_to_string(&log).unwrap_or_default());
     process.listens(port).map_err(told)?;
     // It may listen before it takes connections.
@@ -169,6 +206,21 @@ fn as_user(program: &Path) -> Vec<String> {
     }
     let words = ["setpriv", "--reuid", USER, "--regid", USER, "--init-groups", "--"];
     words.into_iter().map(ToOwned::to_owned).chain([program]).collect()
+}
+
+fn run_as_user(program: &Path, words: &[&str]) -> Result<String> {
+    let command = as_user(program);
+    run(Command::new(&command[0]).args(&command[1..]).args(words).current_dir("/"))
+}
+
+/// A new directory that belongs to who runs it.
+fn its_folder() -> Result<TempDir> {
+    let folder = tempfile::tempdir_in("/var/tmp")
+        .map_err(|error| format!("/var/tmp can't be written: {error}"))?;
+    if is_root() {
+        run(Command::new("chown").arg(USER).arg(folder.path()))?;
+    }
+    Ok(folder)
 }
 
 fn path(path: &Path) -> &str {

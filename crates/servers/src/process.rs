@@ -1,11 +1,13 @@
 //! A process that ends with its owner.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{BufRead as _, BufReader},
     net::{TcpListener, TcpStream},
+    os::unix::process::CommandExt as _,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{self, Child, Command, Stdio},
+    sync::atomic::{AtomicU16, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -15,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::Result;
 
 /// How long a server may take to be there, or to be gone.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Starts what it is given, says under which number it runs, and ends it when nobody holds the
 /// other end of its standard input any more: also when that one was killed.
@@ -26,8 +28,15 @@ read -r nothing
 pkill -CONT -P $! 2>/dev/null
 kill -CONT $! 2>/dev/null
 kill -"$SERVER_END" $! 2>/dev/null
-wait
+wait $!
 "#;
+
+/// Ports below those that the kernel gives to whoever connects: a server that is started again
+/// finds its port free, however many clients there are.
+const PORTS: (u16, u16) = (12_000, 32_000);
+
+/// How many ports were given out by this process.
+static GIVEN: AtomicU16 = AtomicU16::new(0);
 
 /// A server that runs.
 #[derive(Debug)]
@@ -36,14 +45,23 @@ pub(crate) struct Process {
     pid: Pid,
 }
 
-/// A port that is free now.
+/// A port that is free now, also for a server that is started again later.
 ///
 /// # Errors
 ///
 /// There is none.
 pub fn free_port() -> Result<u16> {
-    let bound = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    bound.map(|address| address.port()).map_err(|error| format!("no port is free: {error}"))
+    let span = PORTS.1 - PORTS.0;
+    // Processes that look at the same time begin at different places.
+    let begin = u16::try_from(process::id().wrapping_mul(37) % u32::from(span)).unwrap_or_default();
+    for _ in 0..span {
+        let turn = GIVEN.fetch_add(1, Ordering::Relaxed) % span;
+        let port = PORTS.0 + (begin + turn) % span;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("no port is free".to_owned())
 }
 
 impl Process {
@@ -54,6 +72,8 @@ impl Process {
         let mut command = Command::new("sh");
         command.args(["-c", WATCH, "watch"]).args(arguments);
         command.env("SERVER_LOG", log).env("SERVER_END", end).current_dir("/");
+        // Ctrl-C is for the owner, who then ends them in order.
+        command.process_group(0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut watch = command.spawn().map_err(failed)?;
         let mut line = String::new();
@@ -66,9 +86,12 @@ impl Process {
     }
 
     /// Waits until it listens.
-    pub(crate) fn listens(&mut self, port: u16) -> Result<()> {
+    pub(crate) fn listens(&self, port: u16) -> Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < DEADLINE {
+            if rustix::process::test_kill_process(self.pid).is_err() {
+                return Err(format!("it ended before it listened on port {port}"));
+            }
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return Ok(());
             }
@@ -91,6 +114,31 @@ impl Process {
     pub(crate) fn kill(&mut self) {
         self.signal(Signal::KILL);
         self.gone();
+    }
+
+    /// The number that it runs under.
+    pub(crate) fn id(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
+    /// Whether it has ended, by itself or by a signal.
+    pub(crate) fn ended(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()));
+        // What has ended and was not asked for its code is a Z (proc(5)).
+        stat.map_or(true, |stat| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")))
+    }
+
+    /// Waits until it has ended by itself, and returns its exit code; none when it took too long.
+    pub(crate) fn code(&mut self, deadline: Duration) -> Option<i32> {
+        let begun = Instant::now();
+        while !self.ended() {
+            if deadline < begun.elapsed() {
+                return None;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        drop(self.watch.stdin.take());
+        self.watch.wait().ok()?.code()
     }
 
     /// Waits until it is gone.

@@ -7,8 +7,10 @@ pub(crate) mod chat;
 pub(crate) mod connect;
 pub(crate) mod healthcheck;
 pub(crate) mod ingest;
+pub(crate) mod migrate;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod transfer;
 pub(crate) mod vault;
 
 use std::time::Duration;

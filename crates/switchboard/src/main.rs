@@ -34,6 +34,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<command::serve::Options>),
+    Migrate(command::migrate::Options),
     Ingest(command::ingest::Options),
     Connect(command::connect::Options),
     Status(command::status::Options),
@@ -45,6 +46,8 @@ enum Command {
     Respond(command::bus::respond::Options),
     Queue(command::bus::queue::Options),
     Call(command::call::Options),
+    Export(command::transfer::export::Options),
+    Import(command::transfer::import::Options),
     Healthcheck(command::healthcheck::Options),
     /// Drive a running node and print throughput and a latency histogram.
     #[command(subcommand)]
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
     };
     let outcome = match &cli.command {
         Command::Serve(options) => command::serve::run(options),
+        Command::Migrate(options) => command::migrate::run(options),
         Command::Ingest(options) => command::ingest::run(options),
         Command::Connect(options) => command::connect::run(options),
         Command::Status(options) => command::status::run(options),
@@ -94,6 +98,8 @@ fn main() -> ExitCode {
         Command::Respond(options) => command::bus::respond::run(options),
         Command::Queue(options) => command::bus::queue::run(options),
         Command::Call(options) => command::call::run(options),
+        Command::Export(options) => command::transfer::export::run(options),
+        Command::Import(options) => command::transfer::import::run(options),
         Command::Healthcheck(options) => command::healthcheck::run(options),
         Command::Bench(command::bench::Bench::Ingest(options)) => command::bench::run(options),
     };

@@ -1,11 +1,24 @@
 //! From options to a store.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use switchboard_core::store::Observer;
+use switchboard_core::{
+    bus::Log,
+    chat::Chats,
+    ingest::Ledger,
+    presence::Journal,
+    store::{Observer, Store},
+    time::{Clock, Forward},
+    vault::Records,
+};
 use switchboard_embedded::{Embedded, disk::LocalDisk};
+use switchboard_postgres::{DatabaseClock, Postgres};
+use tokio::time;
 
-use crate::{Failure, command::serve::Options};
+use crate::{Failure, clock::SystemClock, command::serve::Options};
+
+/// How long a database may take to answer what it was asked before the node stopped.
+const CLOSE: Duration = Duration::from_secs(5);
 
 const MIB: usize = 1024 * 1024;
 
@@ -19,22 +32,96 @@ const VAULT_SEGMENT: (usize, usize) = (3 * MIB, 32 * MIB);
 /// The same of the bus's, for the longest event.
 const BUS_SEGMENT: (usize, usize) = (3 * MIB, 32 * MIB);
 
+/// A store that was opened: its ports, and what is to be closed in the end.
+pub(crate) struct Opened {
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) chats: Arc<dyn Chats>,
+    pub(crate) journal: Arc<dyn Journal>,
+    pub(crate) records: Arc<dyn Records>,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) store: Arc<dyn Store>,
+    /// The time by which all nodes that share the store act.
+    pub(crate) clock: Arc<dyn Clock>,
+    kept: Kept,
+}
+
+enum Kept {
+    Here(Arc<Embedded>),
+    There(Postgres),
+}
+
+impl Opened {
+    /// Ends in good order: what was acknowledged is put away.
+    pub(crate) async fn close(self) {
+        match self.kept {
+            Kept::Here(store) => {
+                let _ = tokio::task::spawn_blocking(move || store.close()).await;
+            }
+            Kept::There(store) => {
+                // A database that is away keeps nobody.
+                let _ = time::timeout(CLOSE, store.close()).await;
+            }
+        }
+    }
+}
+
+/// Whether an address names a store that nodes share.
+pub(crate) fn is_shared(address: &str) -> bool {
+    ["postgres://", "postgresql://"].iter().any(|scheme| address.starts_with(scheme))
+}
+
 /// Opens the store that the options name.
 ///
 /// # Errors
 ///
-/// A sentence that says what to do: another process has the directory, it is damaged, or the store
-/// is not one that this program has.
+/// A sentence that says what to do: another process has the directory, it is damaged, or the
+/// database is not one that can be used.
 pub(crate) async fn open(
     options: &Options,
     observer: Arc<dyn Observer>,
-) -> Result<Arc<Embedded>, Failure> {
-    if options.store != "embedded" {
-        return Err(Failure::usage(format!(
-            "there is no store {:?}: this program has embedded, a directory of this machine",
-            options.store
-        )));
+) -> Result<Opened, Failure> {
+    if is_shared(&options.nodes.store) {
+        return open_shared(&options.nodes.store, observer).await;
     }
+    let store = open_embedded(options, observer).await?;
+    Ok(Opened {
+        ledger: Arc::clone(&store) as _,
+        chats: Arc::clone(&store) as _,
+        journal: Arc::clone(&store) as _,
+        records: Arc::clone(&store) as _,
+        log: Arc::clone(&store) as _,
+        store: Arc::clone(&store) as _,
+        clock: Arc::new(Forward::new(SystemClock)),
+        kept: Kept::Here(store),
+    })
+}
+
+async fn open_shared(address: &str, observer: Arc<dyn Observer>) -> Result<Opened, Failure> {
+    let options = switchboard_postgres::Options {
+        clock: Some(Arc::new(SystemClock)),
+        ..switchboard_postgres::Options::default()
+    };
+    let store = Postgres::open(address, options, observer)
+        .await
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    // Nodes that share a store agree on the time, however their own clocks are set.
+    let clock = DatabaseClock::new(SystemClock, Arc::clone(&store.offset));
+    Ok(Opened {
+        ledger: Arc::clone(&store.ledger) as _,
+        chats: Arc::clone(&store.chats) as _,
+        journal: Arc::clone(&store.journal) as _,
+        records: Arc::clone(&store.records) as _,
+        log: Arc::clone(&store.log) as _,
+        store: Arc::clone(&store.store),
+        clock: Arc::new(Forward::new(clock)),
+        kept: Kept::There(store),
+    })
+}
+
+async fn open_embedded(
+    options: &Options,
+    observer: Arc<dyn Observer>,
+) -> Result<Arc<Embedded>, Failure> {
     let folder = options.data_dir.clone();
     let mut entropy = [0; 8];
     getrandom::fill(&mut entropy)

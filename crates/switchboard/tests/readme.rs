@@ -1,13 +1,22 @@
 //! The README's tour, run as a reader runs it: every block of shell, in order, in one shell.
 #![expect(clippy::unwrap_used, reason = "a suite of tests")]
 
-use std::{env, fs, net::TcpListener, path::Path, process::Command};
+use std::{
+    env,
+    fs::{self, Permissions},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::Command,
+};
 
 #[test]
 fn the_tour_does_what_it_says() {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
     let readme = fs::read_to_string(readme).unwrap();
     let [main, tcp, admin] = free_ports();
+    // A balancer on two, and ten more for each node.
+    let cluster = switchboard_servers::free_port().unwrap();
     let blocks = blocks(&readme);
     let shell: Vec<&str> =
         blocks.iter().filter(|(kind, _)| kind == "sh").map(|(_, text)| text.as_str()).collect();
@@ -18,15 +27,29 @@ fn the_tour_does_what_it_says() {
         shell.join("\n")
     );
     let script = script.replace("7400", &main.to_string()).replace("7402", &admin.to_string());
+    let script = script.replace("7500", &cluster.to_string());
 
     let folder = tempfile::tempdir().unwrap();
     let program = Path::new(env!("CARGO_BIN_EXE_switchboard"));
-    let path = format!("{}:{}", program.parent().unwrap().display(), env::var("PATH").unwrap());
+    let path = format!(
+        "{}:{}:{}",
+        folder.path().display(),
+        program.parent().unwrap().display(),
+        env::var("PATH").unwrap()
+    );
+    // As in a clone of the repository, wherever this is run.
+    let cargo = "#!/bin/sh\ncd \"$REPOSITORY\" && exec \"$CARGO\" \"$@\"\n";
+    fs::write(folder.path().join("cargo"), cargo).unwrap();
+    fs::set_permissions(folder.path().join("cargo"), Permissions::from_mode(0o755)).unwrap();
     let output = Command::new("bash")
         .arg("-c")
         .arg(&script)
         .current_dir(folder.path())
         .env("PATH", path)
+        .env("CARGO", env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
+        .env("REPOSITORY", concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+        .env("SWITCHBOARD_CLUSTER_PORT", cluster.to_string())
+        .env("SWITCHBOARD_CLUSTER_PROGRAM", program)
         .env("SWITCHBOARD_URL", format!("http://127.0.0.1:{main}"))
         .env("SWITCHBOARD_LISTEN", format!("127.0.0.1:{main}"))
         .env("SWITCHBOARD_TCP_LISTEN", format!("127.0.0.1:{tcp}"))

@@ -290,7 +290,7 @@ async fn a_stream_that_gets_no_further_ends() {
     let running = Running::start(Vault { breaks_after: Some(0), ..Vault::default() }).await;
     let (records, error) = retrieve(&running.client, 0, "").await.unwrap_err();
     assert_eq!((ids(&records).as_str(), error.code()), ("", "unavailable"));
-    assert_eq!(running.vault.retrieves.lock().unwrap().len(), 1);
+    assert!(1 < running.vault.retrieves.lock().unwrap().len(), "it was tried again");
 
     let troubles = Mutex::new([Status::invalid_argument("no key")].into());
     let running = Running::start(Vault { troubles, ..Vault::default() }).await;

@@ -41,6 +41,30 @@ where
     }
 }
 
+/// Anything that happens to a store and to a model, with what else happens between.
+pub(crate) struct Interleaving {
+    model: Arc<dyn Chats>,
+    random: Random,
+    step: u64,
+}
+
+impl Interleaving {
+    pub(crate) fn new(seed: u64, model: Arc<dyn Chats>) -> Self {
+        Self { model, random: Random(seed | 1), step: 0 }
+    }
+
+    pub(crate) async fn take_steps(&mut self, chats: &Arc<dyn Chats>, steps: u64) {
+        for _ in 0..steps {
+            take_step(chats, &self.model, &mut self.random, self.step).await;
+            self.step += 1;
+        }
+    }
+
+    pub(crate) async fn compare(&self, chats: &Arc<dyn Chats>) {
+        compare(chats, &self.model).await;
+    }
+}
+
 fn any_user(random: &mut Random) -> User {
     let tenant = if random.below(4) == 0 { "b" } else { "a" };
     user_of(tenant, random.below(USERS))

@@ -84,6 +84,28 @@ where
     }
 }
 
+/// Anything that happens to a store and to a model, with what else happens between.
+pub(crate) struct Interleaving {
+    model: Arc<dyn Log>,
+    walk: Walk,
+}
+
+impl Interleaving {
+    pub(crate) fn new(seed: u64, model: Arc<dyn Log>) -> Self {
+        Self { model, walk: Walk::new(seed | 1) }
+    }
+
+    pub(crate) async fn take_steps(&mut self, log: &Arc<dyn Log>, steps: u64) {
+        for _ in 0..steps {
+            Both { ours: log, model: &self.model }.take_step(&mut self.walk).await;
+        }
+    }
+
+    pub(crate) async fn compare(&self, log: &Arc<dyn Log>) {
+        Both { ours: log, model: &self.model }.compare().await;
+    }
+}
+
 fn codes<T>(answers: Vec<Result<T>>) -> Vec<Result<T, Code>> {
     answers.into_iter().map(|answer| answer.map_err(|error| error.code())).collect()
 }

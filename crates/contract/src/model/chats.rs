@@ -1,5 +1,7 @@
 //! Conversations in plain lists.
 
+mod carried;
+
 use std::{
     collections::BTreeMap,
     fmt, future,
@@ -30,6 +32,9 @@ struct Said {
     /// How far a user has come with a peer, and when he stated it.
     marks: BTreeMap<(Who, PhoneNumber), (Marks, Vec<Moved>)>,
     profiles: BTreeMap<Who, Profile>,
+    /// When messages were durable that were carried from another store, by tenant, sender and his
+    /// name for them; others were at once.
+    stored: BTreeMap<(Who, ClientMessageId), Millis>,
     signals: Option<Arc<dyn Signals>>,
 }
 
@@ -224,10 +229,11 @@ impl Said {
             let reached = |&&(up_to, read, _): &&Moved| message.id <= up_to && (read || !only_read);
             history.iter().find(reached).map(|&(_, _, at)| at)
         };
+        let stored = self.stored(sender.tenant, message);
         Ok(Steps {
             message: Arc::clone(message),
-            stored: message.sent_at,
-            signalled: message.sent_at,
+            stored,
+            signalled: stored,
             delivered: first(false),
             read: first(true),
         })

@@ -1,5 +1,6 @@
 //! Events, queues, and who is there, in plain maps.
 
+mod carried;
 mod own;
 mod queue;
 

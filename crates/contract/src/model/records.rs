@@ -8,6 +8,7 @@ use std::{
 
 use switchboard_core::{
     Millis, Tenant,
+    transfer::{Row, Section},
     vault::{
         Answer, Change, Expected, Found, Listed, Outcome, Page, Place, Profile, Range, Record,
         RecordId, Then,
@@ -100,6 +101,50 @@ impl Kept {
 }
 
 impl Records {
+    /// All rows of a section.
+    pub(super) fn rows(&self, section: Section) -> Vec<Row> {
+        let kept = self.lock();
+        match section {
+            Section::Profiles => {
+                let row = |(&(tenant, _), &profile)| Row::Profile { tenant, profile };
+                kept.profiles.iter().map(row).collect()
+            }
+            Section::Versions => {
+                let row = |(&tenant, removed): (&Tenant, &u64)| Row::Version {
+                    tenant,
+                    first: removed + 1,
+                };
+                kept.removed.iter().map(row).collect()
+            }
+            _ => {
+                let row = |((tenant, id), record): (&(Tenant, RecordId), &Record)| Row::Record {
+                    tenant: *tenant,
+                    id: id.clone(),
+                    record: record.clone(),
+                };
+                kept.records.iter().map(row).collect()
+            }
+        }
+    }
+
+    /// Takes a row.
+    pub(super) fn put(&self, row: Row) -> switchboard_core::Result<()> {
+        let mut kept = self.lock();
+        let is_it = match row {
+            Row::Profile { tenant, profile } => {
+                *kept.profiles.entry((tenant, profile.number)).or_insert(profile) == profile
+            }
+            Row::Version { tenant, first } => {
+                *kept.removed.entry(tenant).or_insert(first - 1) == first - 1
+            }
+            Row::Record { tenant, id, record } => {
+                *kept.records.entry((tenant, id)).or_insert(record.clone()) == record
+            }
+            _ => true,
+        };
+        if is_it { Ok(()) } else { Err(super::transfer::conflict()) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

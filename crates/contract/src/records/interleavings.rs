@@ -74,6 +74,31 @@ where
     }
 }
 
+/// Anything that happens to a store and to a model, with what else happens between.
+pub(crate) struct Interleaving {
+    model: Arc<dyn Records>,
+    random: Random,
+    step: i64,
+}
+
+impl Interleaving {
+    pub(crate) fn new(seed: u64, model: Arc<dyn Records>) -> Self {
+        Self { model, random: Random(seed | 1), step: 0 }
+    }
+
+    pub(crate) async fn take_steps(&mut self, records: &Arc<dyn Records>, steps: u64) {
+        for _ in 0..steps {
+            let both = Both { ours: records, model: &self.model };
+            both.take_step(&mut self.random, self.step).await;
+            self.step += 1;
+        }
+    }
+
+    pub(crate) async fn compare(&self, records: &Arc<dyn Records>) {
+        Both { ours: records, model: &self.model }.compare().await;
+    }
+}
+
 /// What is at a place, once the changes made up so far have happened.
 #[derive(Clone, Copy)]
 struct Believed {

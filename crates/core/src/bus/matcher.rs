@@ -3,11 +3,11 @@
 //! A trie over words: from each node an edge for each next word that some filter has there, one for
 //! `*`, and the subscriptions that end here or with `>` behind here. A type that is wanted is one
 //! more word at the end. So finding those that want an event takes time in proportion to the words
-//! of its topic and to them, and not to all. With very many subscriptions that time is spent waiting
-//! for memory. So a node has its first edge in itself, as most have no other, and only those beyond
-//! stand in one table for the whole trie; what is added together stands together. Words are kept
-//! once, and subscriptions are linked lists in one vector: a million subscriptions take little more
-//! than a million words.
+//! of its topic and to them, and not to all. With very many subscriptions that time is spent
+//! waiting for memory. So a node has its first edge in itself, as most have no other, and only
+//! those beyond stand in one table for the whole trie; what is added together stands together.
+//! Words are kept once, and subscriptions are linked lists in one vector: a million subscriptions
+//! take little more than a million words.
 
 use std::{
     collections::HashMap,

@@ -14,7 +14,12 @@
 //! forgotten  9 | queue u32 | sequences                      they had expired
 //! stay      10 | tenant u32 | client | newest u64 | (gateway u64, session u64) each
 //! expired   11 | tenant u32 | marks
+//! head      12 | tenant u32 | newest u64 | at i64          events up to there are not here
+//! counts    13 | queue u32 | dead lettered u64 | acknowledged u64 | redelivered u64
+//! held      14 | queue u32 | sequence u64 | attempts u32 | waits u8 | at i64
 //! ```
+//!
+//! The last three say what another store told that was carried here.
 //!
 //! Numbers are little-endian. The checksum is CRC-32C of all that follows it. An event has a
 //! checksum, its tenant and its sequence of its own because it stands so in volumes too: wherever
@@ -31,6 +36,7 @@ use switchboard_core::{
 use super::{
     bytes::{Bytes, put_list, put_text},
     marks::{Mark, marks, put_marks},
+    queue::{Counts, Place as Held},
 };
 
 /// What a tenant takes at most.
@@ -47,6 +53,9 @@ const GIVEN_UP: u8 = 8;
 const FORGOTTEN: u8 = 9;
 const STAY: u8 = 10;
 const EXPIRED: u8 = 11;
+const HEAD: u8 = 12;
+const COUNTS: u8 = 13;
+const HELD: u8 = 14;
 
 /// The most deliveries of one entry.
 pub(super) const LIST_MAX: usize = 256;
@@ -126,6 +135,21 @@ pub(super) enum Entry<'a> {
         tenant: u32,
         marks: Cow<'a, [Mark]>,
     },
+    Head {
+        tenant: u32,
+        newest: u64,
+        at: i64,
+    },
+    Counts {
+        queue: u32,
+        counts: Counts,
+    },
+    Held {
+        queue: u32,
+        sequence: u64,
+        attempts: u32,
+        place: Held,
+    },
 }
 
 impl Entry<'_> {
@@ -165,6 +189,7 @@ impl Entry<'_> {
                 to.extend_from_slice(&tenant.to_le_bytes());
                 put_marks(marks, to);
             }),
+            Self::Head { .. } | Self::Counts { .. } | Self::Held { .. } => self.write_carried(to),
             Self::Stay { tenant, client, stay } => put(STAY, to, |to| {
                 to.extend_from_slice(&tenant.to_le_bytes());
                 put_text(client.as_str(), to);
@@ -178,6 +203,36 @@ impl Entry<'_> {
                 to.extend_from_slice(event.body);
             }),
             Self::Tenant(tenant) => put(TENANT, to, |to| put_text(tenant.as_str(), to)),
+        }
+    }
+
+    /// Appends what was carried from another store.
+    fn write_carried(&self, to: &mut Vec<u8>) {
+        match self {
+            Self::Head { tenant, newest, at } => put(HEAD, to, |to| {
+                to.extend_from_slice(&tenant.to_le_bytes());
+                to.extend_from_slice(&newest.to_le_bytes());
+                to.extend_from_slice(&at.to_le_bytes());
+            }),
+            Self::Counts { queue, counts } => put(COUNTS, to, |to| {
+                to.extend_from_slice(&queue.to_le_bytes());
+                let Counts { dead_lettered, acknowledged, redelivered } = counts;
+                for count in [dead_lettered, acknowledged, redelivered] {
+                    to.extend_from_slice(&count.to_le_bytes());
+                }
+            }),
+            Self::Held { queue, sequence, attempts, place } => put(HELD, to, |to| {
+                to.extend_from_slice(&queue.to_le_bytes());
+                to.extend_from_slice(&sequence.to_le_bytes());
+                to.extend_from_slice(&attempts.to_le_bytes());
+                let (waits, at) = match place {
+                    Held::Leased(until) => (0, until),
+                    Held::Waits(at) => (1, at),
+                };
+                to.push(waits);
+                to.extend_from_slice(&at.to_le_bytes());
+            }),
+            _ => {}
         }
     }
 }
@@ -315,6 +370,25 @@ fn read_entry(kind: u8, mut says: Bytes<'_>) -> Option<Entry<'_>> {
             Entry::Forgotten { queue: says.u32()?, sequences: says.list(Bytes::u64)?.into() }
         }
         EXPIRED => Entry::Expired { tenant: says.u32()?, marks: marks(&mut says)?.into() },
+        HEAD => Entry::Head { tenant: says.u32()?, newest: says.u64()?, at: says.i64()? },
+        COUNTS => Entry::Counts {
+            queue: says.u32()?,
+            counts: Counts {
+                dead_lettered: says.u64()?,
+                acknowledged: says.u64()?,
+                redelivered: says.u64()?,
+            },
+        },
+        HELD => Entry::Held {
+            queue: says.u32()?,
+            sequence: says.u64()?,
+            attempts: says.u32()?,
+            place: match (says.u8()?, says.i64()?) {
+                (0, until) => Held::Leased(until),
+                (1, at) => Held::Waits(at),
+                _ => return None,
+            },
+        },
         STAY => Entry::Stay {
             tenant: says.u32()?,
             client: ClientId::new(says.text()?).ok()?,
@@ -367,6 +441,13 @@ mod tests {
             Entry::GivenUp { queue: 1, sequence: 5 },
             Entry::Forgotten { queue: 1, sequences: [4, 5][..].into() },
             Entry::Expired { tenant: 2, marks: Cow::Borrowed(std::slice::from_ref(&mark)) },
+            Entry::Head { tenant: 2, newest: 1 << 40, at: -5 },
+            Entry::Counts {
+                queue: 1,
+                counts: Counts { dead_lettered: 1, acknowledged: 2, redelivered: 3 },
+            },
+            Entry::Held { queue: 1, sequence: 4, attempts: 2, place: Held::Leased(-9) },
+            Entry::Held { queue: 1, sequence: 5, attempts: 1, place: Held::Waits(9) },
             Entry::Stay {
                 tenant: 2,
                 client: ClientId::new("Zoë").unwrap(),

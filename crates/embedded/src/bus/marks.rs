@@ -1,6 +1,6 @@
 //! What of a tenant's events has expired.
 
-use std::sync::OnceLock;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use switchboard_core::bus::{Event, Interest, TopicFilter};
 
@@ -36,6 +36,11 @@ pub(super) struct Marks {
 }
 
 impl Mark {
+    /// What readers are told of a filter's events, while those that are gone are not here anyway.
+    pub(super) fn told(filter: TopicFilter, sequence: u64, expiry: u64) -> Self {
+        Self { but: vec![filter.clone()], filter, sequence, expiry }
+    }
+
     /// Whether a topic is one of those that it speaks of.
     pub(super) fn takes(&self, topic: &str) -> bool {
         self.filter.matches(topic) && !self.but.iter().any(|other| other.matches(topic))
@@ -115,6 +120,17 @@ impl Marks {
         let greatest = all.iter().map(|mark| mark.sequence).max().unwrap_or_default();
         let expiries = all.iter().map(|mark| mark.expiry).max().unwrap_or_default();
         Self { all, greatest, expiries, from: 0, oldest: OnceLock::new() }
+    }
+
+    /// What readers are told: by filter, the greatest sequence, and which time it was.
+    pub(super) fn told(&self) -> BTreeMap<TopicFilter, (u64, u64)> {
+        let mut told = BTreeMap::<_, (u64, u64)>::new();
+        for mark in &self.all {
+            let (sequence, expiry) = told.entry(mark.filter.clone()).or_default();
+            *sequence = mark.sequence.max(*sequence);
+            *expiry = mark.expiry.max(*expiry);
+        }
+        told
     }
 
     /// All marks, to be kept.

@@ -104,6 +104,7 @@ pub(crate) fn open(
         flush_bytes: options.bus_flush_bytes,
         group: Group::default(),
         fresh,
+        loading: Vec::new(),
     };
     Ok(Parts { writer, keeper, spare, front })
 }

@@ -52,7 +52,7 @@ struct Held {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     /// With a consumer, until then.
     Leased(i64),
     /// Back in the queue, until it is delivered again then.
@@ -214,6 +214,26 @@ impl Queue {
         for &sequence in sequences {
             self.release(sequence);
         }
+    }
+
+    /// An event was delivered so often, in another store.
+    pub(super) fn hold(&mut self, sequence: u64, attempts: u32, place: Place) {
+        self.release(sequence);
+        match place {
+            Place::Leased(until) => self.leased.insert((until, sequence)),
+            Place::Waits(at) => self.waiting.insert((at, sequence)),
+        };
+        self.held.insert(sequence, Held { attempts, place });
+    }
+
+    /// How often an event was delivered that is not done with, and where it is.
+    pub(super) fn hold_of(&self, sequence: u64) -> Option<(u32, Place)> {
+        self.held.get(&sequence).map(|held| (held.attempts, held.place))
+    }
+
+    /// What was delivered and is not done with: how often, and where it is.
+    pub(super) fn holds(&self) -> impl Iterator<Item = (u64, u32, Place)> {
+        self.held.iter().map(|(&sequence, held)| (sequence, held.attempts, held.place))
     }
 
     fn release(&mut self, sequence: u64) -> Option<Held> {

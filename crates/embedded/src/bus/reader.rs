@@ -81,6 +81,13 @@ impl State {
         *newest += events.len() as u64;
     }
 
+    /// The events of a tenant up to a sequence are not here.
+    pub(super) fn move_to(&mut self, tenant: u32, sequence: u64) {
+        if let Some(newest) = self.newest.get_mut(tenant as usize) {
+            *newest = sequence;
+        }
+    }
+
     /// More of a tenant has expired.
     pub(super) fn expire(&mut self, tenant: u32, marks: Arc<Marks>) {
         self.marks.insert(tenant, marks);

@@ -14,7 +14,7 @@ use switchboard_core::{
 use super::{
     entry::{self, EVENT_HEADER, Stay},
     labels::{Labels, Names, Pair},
-    part::{By, Numbers, Part, Shape, joined},
+    part::{By, Numbers, Part, Shape, first, joined},
     work::Place,
 };
 use crate::Error;
@@ -41,6 +41,9 @@ pub(super) struct Recent {
     /// The sequence of the first.
     first: u64,
     rows: Vec<Row>,
+    /// Where sequences are missing, which had expired in the store that the events were carried
+    /// from: from a place on, by how much the sequences are greater than they were without.
+    gaps: Vec<(u32, u64)>,
     topics: Sorted,
     kinds: Sorted,
 }
@@ -118,6 +121,7 @@ impl Generation {
     /// Takes events of one tenant that stand in the last chunk, from a sequence on.
     pub(super) fn add(&mut self, tenant: u32, first: u64, events: &[Placed], labels: &Labels) {
         let recent = self.tenants.entry(tenant).or_insert_with(|| Recent::new(first));
+        recent.skip_to(first);
         // Each is some bytes of memory: there are far fewer than 2^32.
         let chunk = u32::try_from(self.chunks.len()).unwrap_or(u32::MAX) - 1;
         for &Placed { start, len, pair, .. } in events {
@@ -143,7 +147,23 @@ impl Generation {
 
 impl Recent {
     fn new(first: u64) -> Self {
-        Self { first, rows: Vec::new(), topics: Sorted::default(), kinds: Sorted::default() }
+        let (topics, kinds) = Default::default();
+        Self { first, rows: Vec::new(), gaps: Vec::new(), topics, kinds }
+    }
+
+    /// The next event has this sequence.
+    fn skip_to(&mut self, sequence: u64) {
+        let missing = sequence.saturating_sub(self.last() + 1);
+        if 0 < missing {
+            let before = self.gaps.last().map_or(0, |(_, missing)| *missing);
+            self.gaps.push((self.len(), before + missing));
+        }
+    }
+
+    fn sequence(&self, place: u32) -> u64 {
+        let behind = self.gaps.partition_point(|(from, _)| *from <= place);
+        let missing = behind.checked_sub(1).map_or(0, |gap| self.gaps[gap].1);
+        self.first + u64::from(place) + missing
     }
 
     fn len(&self) -> u32 {
@@ -152,7 +172,8 @@ impl Recent {
 
     /// The sequence of the last.
     fn last(&self) -> u64 {
-        self.first + self.rows.len() as u64 - 1
+        let missing = self.gaps.last().map_or(0, |(_, missing)| *missing);
+        self.first + self.rows.len() as u64 + missing - 1
     }
 
     fn by(&self, by: By) -> &Sorted {
@@ -201,7 +222,7 @@ impl RecentPart<'_> {
     /// The event at a place.
     pub(super) fn event(&self, place: u32) -> Result<Event, Error> {
         let (chunk, row) = self.row(place)?;
-        event_at(chunk, (row.start, row.len), self.recent.first + u64::from(place))
+        event_at(chunk, (row.start, row.len), self.recent.sequence(place))
     }
 
     /// The entry at a place, as it stands in the log.
@@ -217,7 +238,7 @@ impl Part for RecentPart<'_> {
     }
 
     fn sequence(&mut self, place: u32) -> Result<u64, Error> {
-        Ok(self.recent.first + u64::from(place))
+        Ok(self.recent.sequence(place))
     }
 
     fn at(&mut self, place: u32) -> Result<i64, Error> {
@@ -311,6 +332,9 @@ impl Part for RecentPart<'_> {
     }
 
     fn behind(&mut self, sequence: u64) -> Result<u32, Error> {
+        if !self.recent.gaps.is_empty() {
+            return first(self.len(), |place| Ok(sequence < self.recent.sequence(place)));
+        }
         let behind = (sequence + 1).saturating_sub(self.recent.first);
         Ok(u32::try_from(behind).unwrap_or(u32::MAX).min(self.len()))
     }

@@ -60,6 +60,15 @@ impl Replay {
                     let stays = &mut self.shared.change().current.stays;
                     stays.insert((tenant, client), stay.into_owned());
                 }
+                Entry::Head { tenant, newest, at } => {
+                    self.end_run();
+                    let head = self.heads.get_mut(tenant as usize).ok_or_else(damaged)?;
+                    if newest < head.newest || at < head.at {
+                        return Err(damaged());
+                    }
+                    head.move_to(newest, at);
+                    self.shared.change().move_to(tenant, newest);
+                }
                 Entry::Queue { queue, tenant, cursor, name, settings } => {
                     let head = self.heads.get(tenant as usize).ok_or_else(damaged)?;
                     let id = QueueId { tenant: head.tenant, name };
@@ -71,6 +80,8 @@ impl Replay {
                 | Entry::Settled { queue, .. }
                 | Entry::Returned { queue, .. }
                 | Entry::GivenUp { queue, .. }
+                | Entry::Counts { queue, .. }
+                | Entry::Held { queue, .. }
                 | Entry::Forgotten { queue, .. } => {
                     step(self.queues.change(queue).ok_or_else(damaged)?, &entry);
                 }
@@ -143,6 +154,8 @@ fn step(queue: &mut Queue, entry: &Entry<'_>) {
         Entry::Returned { deliveries, .. } => queue.take_back(deliveries),
         Entry::GivenUp { sequence, .. } => queue.give_up(*sequence),
         Entry::Forgotten { sequences, .. } => queue.forget(sequences),
+        Entry::Counts { counts, .. } => queue.counts = *counts,
+        Entry::Held { sequence, attempts, place, .. } => queue.hold(*sequence, *attempts, *place),
         _ => {}
     }
 }

@@ -6,6 +6,7 @@
 
 mod attend;
 mod group;
+mod load;
 mod publish;
 mod queues;
 
@@ -56,6 +57,8 @@ pub(crate) struct Writer {
     pub(super) flush_bytes: usize,
     pub(super) group: Group,
     pub(super) fresh: Fresh,
+    /// What was taken of another store and is not durable yet.
+    pub(super) loading: Vec<u8>,
 }
 
 /// What is decided by, of one tenant.
@@ -87,6 +90,11 @@ impl Head {
     /// Of a tenant without events.
     pub(super) fn new(tenant: Tenant) -> Self {
         Self { tenant, newest: 0, at: i64::MIN, durable: 0, labels: Labels::default() }
+    }
+
+    /// The events up to a sequence are not here.
+    pub(super) fn move_to(&mut self, newest: u64, at: i64) {
+        (self.newest, self.durable, self.at) = (newest, newest, at);
     }
 }
 

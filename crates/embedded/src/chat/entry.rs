@@ -13,6 +13,9 @@
 //! place     tenant u32 | where the payload begins, in bytes before the entry u32
 //! ```
 //!
+//! An entry that was carried from another store says [`CARRIED`] in place of where the payload
+//! begins: its times stand before it, and are its own.
+//!
 //! Numbers are little-endian, phone numbers are their digits. An entry says all that follows from
 //! it, so that replaying it decides nothing, and can be read by itself.
 
@@ -23,6 +26,12 @@ const TENANT: u8 = 2;
 const MESSAGE: u8 = 3;
 const RECEIPT: u8 = 4;
 const USER: u8 = 5;
+
+/// Stands for the place of an entry whose times stand before it. A payload is far shorter.
+pub(super) const CARRIED: u32 = u32::MAX;
+
+/// How long the times are, in bytes.
+pub(super) const TIMES_LEN: u64 = HEADER as u64 + 16;
 
 /// What stands before a body, in bytes.
 pub(super) const HEADER: usize = 7;

@@ -1,6 +1,7 @@
 //! Reads what is durable, from whatever thread asks.
 
 use std::{
+    collections::HashMap,
     fmt,
     ops::Deref,
     sync::{Arc, PoisonError, RwLock},
@@ -16,7 +17,7 @@ use switchboard_core::{
 
 use super::{
     bodies::{self, Bodies, Found},
-    entry::Times,
+    entry::{CARRIED, TIMES_LEN, Times},
     keys::{ChatKey, Side, UserKey},
     order::Order,
     recent::{BY_FIRST, Card, Change, ChatHead, Generation, Recent, RecentUser},
@@ -31,7 +32,7 @@ use crate::{
 /// What all readers share, and the one writer changes.
 pub(super) struct Shared {
     state: Handover<State>,
-    tenants: RwLock<std::collections::HashMap<Tenant, u32>>,
+    tenants: RwLock<HashMap<Tenant, u32>>,
     pub(super) archive: Archive,
 }
 
@@ -86,6 +87,12 @@ impl Shared {
         let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
         let tenant = *tenants.get(&user.tenant)?;
         Some(UserKey { tenant, phone: user.phone.digits() })
+    }
+
+    /// All tenants, by number.
+    pub(super) fn names(&self) -> HashMap<u32, Tenant> {
+        let tenants = self.tenants.read().unwrap_or_else(PoisonError::into_inner);
+        tenants.iter().map(|(tenant, number)| (*number, *tenant)).collect()
     }
 
     /// A chat as it is.
@@ -299,9 +306,8 @@ impl Shared {
         let Found::Message { message, tenant, behind, .. } = bodies.entry(place)? else {
             return Err(damaged(place));
         };
-        let record = Location(place - u64::from(behind));
         let (chat, side) = ChatKey::of(tenant, message.from.digits(), message.to.digits());
-        let times = self.times(record, &mut bodies)?;
+        let times = self.times_of(place, behind, &mut bodies)?;
         // Without times, the node was stopped within this very record: it was durable, and nobody
         // was there to be told.
         let accepted = message.sent_at;
@@ -312,6 +318,22 @@ impl Shared {
         let read = marked(true)?.map(Millis);
         let delivered = [marked(false)?.map(Millis), read].into_iter().flatten().min();
         Ok(Steps { message, stored, signalled, delivered, read })
+    }
+
+    /// The times of the entry at a place.
+    pub(super) fn times_of(
+        &self,
+        place: u64,
+        behind: u32,
+        bodies: &mut Bodies<'_>,
+    ) -> Result<Option<Times>, Error> {
+        if behind != CARRIED {
+            return self.times(Location(place - u64::from(behind)), bodies);
+        }
+        match bodies.entry(place - TIMES_LEN)? {
+            Found::Times(times) => Ok(Some(times)),
+            _ => Err(damaged(place)),
+        }
     }
 
     /// The times of a record, which the next one tells.

@@ -218,6 +218,29 @@ impl Tables {
         Ok(get(&self.users, &user.to_bytes(), read_user)?.unwrap_or_default())
     }
 
+    /// Those who have said something of themselves, from one on, so many at most.
+    pub(super) fn cards(&self, from: &[u8], max: usize) -> Result<Vec<(UserKey, Card)>, Error> {
+        let read = || -> Result<Vec<(UserKey, Card)>, redb::Error> {
+            let mut cards = Vec::new();
+            for row in self.users.range::<&[u8]>(from..)? {
+                let (key, user) = row?;
+                let key = key.value();
+                let (Some(tenant), Some(phone)) = (key.first_chunk(), key.last_chunk()) else {
+                    continue;
+                };
+                let (tenant, phone) = (u32::from_be_bytes(*tenant), u64::from_be_bytes(*phone));
+                if let (_, Some(card)) = read_user(user.value()) {
+                    cards.push((UserKey { tenant, phone }, card));
+                }
+                if cards.len() == max {
+                    break;
+                }
+            }
+            Ok(cards)
+        };
+        guarded(|| Ok(read().map_err(EngineError)?))
+    }
+
     /// Appends the postings of a chat's messages from one id to another, both included.
     pub(super) fn messages(
         &self,

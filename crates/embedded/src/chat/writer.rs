@@ -6,6 +6,7 @@
 
 mod decide;
 mod group;
+mod load;
 
 use std::{
     mem,

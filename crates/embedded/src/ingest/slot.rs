@@ -19,6 +19,13 @@ impl Seed {
         let pair = u64::from(tenant) << 32 | u64::from(key.number());
         scatter(scatter(pair ^ self.0) ^ self.0.rotate_left(32))
     }
+
+    /// The number of the tenant and the key whose slot it is, if it is one.
+    pub(crate) fn pair(self, slot: u64) -> Option<(u32, Key)> {
+        let pair = gather(gather(slot) ^ self.0.rotate_left(32)) ^ self.0;
+        let [tenant, key] = [pair >> 32, pair & u64::from(u32::MAX)].map(u32::try_from);
+        Some((tenant.ok()?, Key::from_number(key.ok()?)?))
+    }
 }
 
 #[inline]
@@ -27,6 +34,15 @@ fn scatter(mut bits: u64) -> u64 {
     bits = bits.wrapping_mul(0xff51_afd7_ed55_8ccd);
     bits ^= bits >> 33;
     bits = bits.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    bits ^ (bits >> 33)
+}
+
+/// What was scattered: the same steps backwards, with the inverses of the factors.
+fn gather(mut bits: u64) -> u64 {
+    bits ^= bits >> 33;
+    bits = bits.wrapping_mul(0x9cb4_b2f8_1293_37db);
+    bits ^= bits >> 33;
+    bits = bits.wrapping_mul(0x4f74_430c_22a5_4005);
     bits ^ (bits >> 33)
 }
 
@@ -44,6 +60,15 @@ mod tests {
             .map(|(tenant, key)| seed.slot(tenant, key))
             .collect();
         assert_eq!(slots.len(), 100_000);
+    }
+
+    #[test]
+    fn a_slot_tells_its_key() {
+        let seed = Seed(0x1234_5678_9abc_def0);
+        for (tenant, number) in [(0, 0), (7, 5), (u32::MAX, Key::COUNT - 1)] {
+            let key = Key::from_number(number).unwrap();
+            assert_eq!(seed.pair(seed.slot(tenant, key)), Some((tenant, key)));
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) struct Known {
     pub(crate) position: Position,
     /// The id that ingest gives next.
     pub(crate) next_id: u64,
+    /// How many ids before that nobody has.
+    pub(crate) gaps: u64,
     /// The sorted files of the ledger.
     pub(crate) runs: Vec<u64>,
     /// All tenants by number.
@@ -62,9 +64,10 @@ pub(crate) fn known(engine: &Engine) -> Result<Known, Error> {
             runs.push(row?.0.value());
         }
         let (seed, next_id) = (number("ingest_seed")?, number("ingest_next_id")?);
+        let gaps = number("ingest_gaps")?;
         let position = Position { sequence, segment };
         let tenants = read_tenants(transaction)?;
-        Ok(tenants.map(|tenants| Known { seed, position, next_id, runs, tenants }))
+        Ok(tenants.map(|tenants| Known { seed, position, next_id, gaps, runs, tenants }))
     })
 }
 
@@ -78,6 +81,9 @@ pub(crate) fn checkpoint(
     engine.write(|transaction| {
         let mut state = transaction.open_table(STATE)?;
         state.insert("ingest_next_id", fresh.next_id)?;
+        if let Some(gaps) = fresh.gaps {
+            state.insert("ingest_gaps", gaps)?;
+        }
         state.insert("log_sequence", position.sequence)?;
         state.insert("log_segment", position.segment)?;
         let mut tenants = transaction.open_table(TENANTS)?;

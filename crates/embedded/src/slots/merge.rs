@@ -38,8 +38,13 @@ pub(super) struct Merge<'a> {
 
 impl<'a> Merge<'a> {
     pub(super) fn new(runs: &'a [Arc<Run>]) -> Self {
+        Self::from(runs, 0)
+    }
+
+    /// Those from a slot on, and perhaps some before it.
+    pub(super) fn from(runs: &'a [Arc<Run>], slot: u64) -> Self {
         let mut merge = Self {
-            sources: runs.iter().map(|run| run.iter()).collect(),
+            sources: runs.iter().map(|run| run.iter_from(slot)).collect(),
             heads: vec![None; runs.len()],
             failed: None,
         };

@@ -128,7 +128,13 @@ impl Run {
 
     /// All pairs in order.
     pub(super) fn iter(&self) -> Iter<'_> {
-        Iter { run: self, bytes: Box::new([0; BLOCK]), next_block: 0, next: 0, count: 0 }
+        self.iter_from(0)
+    }
+
+    /// The pairs from a slot on, in order, and perhaps some before it.
+    pub(super) fn iter_from(&self, slot: u64) -> Iter<'_> {
+        let next_block = self.fences.partition_point(|&first| first <= slot).saturating_sub(1);
+        Iter { run: self, bytes: Box::new([0; BLOCK]), next_block, next: 0, count: 0 }
     }
 
     /// What the filter takes in memory once it is read, in bytes.

@@ -160,6 +160,12 @@ impl RunSet {
         Ok(None)
     }
 
+    /// Pairs from a slot on, in order, so many at most.
+    pub(crate) fn behind(&self, from: u64, max: usize) -> Result<Vec<Pair>, Error> {
+        let before = |pair: &Result<Pair, Error>| matches!(pair, Ok(pair) if pair.slot < from);
+        Merge::from(&self.runs, from).skip_while(before).take(max).collect()
+    }
+
     /// Hands over every pair, in no particular order.
     pub(crate) fn for_each(&self, mut each: impl FnMut(Pair)) -> Result<(), Error> {
         for run in &self.runs {

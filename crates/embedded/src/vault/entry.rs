@@ -7,6 +7,7 @@
 //! put        1 u8 | length of the key u16 | length of the record u32 | key | record
 //! delete     2 u8 | length of the key u16 | version u64 | key
 //! profile    3 u8 | length of the tenant u8 | tenant | profile (29 bytes)
+//! removed    4 u8 | length of the tenant u8 | tenant | version u64      up to it none is put again
 //! ```
 //!
 //! Numbers are big-endian. The checksum is CRC-32C of the key and of what stands before it, so that
@@ -20,6 +21,7 @@ use switchboard_core::{
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 const PROFILE: u8 = 3;
+const REMOVED: u8 = 4;
 
 /// What stands before and behind what is sealed.
 const HEADER: usize = 3 * 8;
@@ -108,6 +110,7 @@ pub(super) enum Entry<'a> {
     Put { key: &'a [u8], record: &'a [u8] },
     Delete { key: &'a [u8], version: u64 },
     Profile { tenant: Tenant, profile: Profile },
+    Removed { tenant: Tenant, version: u64 },
 }
 
 impl Entry<'_> {
@@ -117,6 +120,7 @@ impl Entry<'_> {
             Self::Put { key, record } => 1 + 2 + 4 + key.len() + record.len(),
             Self::Delete { key, .. } => 1 + 2 + 8 + key.len(),
             Self::Profile { tenant, .. } => 1 + 1 + tenant.as_bytes().len() + PROFILE_BYTES,
+            Self::Removed { tenant, .. } => 1 + 1 + tenant.as_bytes().len() + 8,
         }
     }
 
@@ -140,9 +144,13 @@ impl Entry<'_> {
             }
             Self::Profile { tenant, profile } => {
                 to.push(PROFILE);
-                to.push(u8::try_from(tenant.as_bytes().len()).unwrap_or(u8::MAX));
-                to.extend_from_slice(tenant.as_bytes());
+                to.extend_from_slice(&tenant_key(tenant));
                 write_profile(profile, to);
+            }
+            Self::Removed { tenant, version } => {
+                to.push(REMOVED);
+                to.extend_from_slice(&tenant_key(tenant));
+                to.extend_from_slice(&version.to_be_bytes());
             }
         }
     }
@@ -172,14 +180,24 @@ pub(super) fn read_entry(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
             Some((Entry::Delete { key, version: u64::from_be_bytes(version) }, rest))
         }
         PROFILE => {
-            let (&len, rest) = rest.split_first()?;
-            let (tenant, rest) = rest.split_at_checked(len.into())?;
-            let tenant = str::from_utf8(tenant).ok()?.parse().ok()?;
+            let (tenant, rest) = read_tenant(rest)?;
             let (profile, rest) = read_profile(rest)?;
             Some((Entry::Profile { tenant, profile }, rest))
         }
+        REMOVED => {
+            let (tenant, rest) = read_tenant(rest)?;
+            let (&version, rest) = rest.split_first_chunk()?;
+            Some((Entry::Removed { tenant, version: u64::from_be_bytes(version) }, rest))
+        }
         _ => None,
     }
+}
+
+/// Reads a tenant behind its length, and what stands behind it.
+fn read_tenant(bytes: &[u8]) -> Option<(Tenant, &[u8])> {
+    let (&len, rest) = bytes.split_first()?;
+    let (tenant, rest) = rest.split_at_checked(len.into())?;
+    Some((str::from_utf8(tenant).ok()?.parse().ok()?, rest))
 }
 
 /// Appends a profile.
@@ -247,6 +265,7 @@ mod tests {
             Entry::Put { key: b"\x01ab", record: &[1; 300] },
             Entry::Delete { key: b"\x01ab", version: u64::MAX },
             Entry::Profile { tenant: "acme".parse().unwrap(), profile },
+            Entry::Removed { tenant: "acme".parse().unwrap(), version: 1 << 40 },
         ];
         let mut bytes = Vec::new();
         for entry in &entries {

@@ -101,6 +101,11 @@ fn replay(shared: &Shared, position: Position, payload: &[u8]) -> Result<(), Err
                 state.apply(Happened::Card(tenant, card));
                 state.apply(Happened::Place(key.into(), Kept::Nothing));
             }
+            Entry::Removed { tenant, version } => {
+                let mut card = state.cards.get(&tenant).cloned().unwrap_or_default();
+                card.removed = card.removed.max(version);
+                state.apply(Happened::Card(tenant, card));
+            }
             Entry::Profile { tenant, profile } => {
                 let mut card = state.cards.get(&tenant).cloned().unwrap_or_default();
                 card.add(profile);

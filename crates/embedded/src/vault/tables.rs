@@ -10,7 +10,7 @@
 
 use std::{ops::Bound, sync::Arc};
 
-use redb::{ReadOnlyTable, ReadableTable as _, Table, TableDefinition};
+use redb::{ReadOnlyTable, ReadableTable as _, ReadableTableMetadata as _, Table, TableDefinition};
 use switchboard_core::Tenant;
 
 use super::{
@@ -74,6 +74,14 @@ impl Tables {
         guarded(|| {
             let found = self.records.get(key).map_err(redb::Error::from).map_err(EngineError)?;
             Ok(found.map(|found| look(found.value())))
+        })
+    }
+
+    /// How many records there are.
+    pub(super) fn len(&self) -> Result<u64, Error> {
+        guarded(|| {
+            let len = self.records.len().map_err(redb::Error::from);
+            Ok(len.map_err(EngineError)?)
         })
     }
 

@@ -4,6 +4,8 @@
 //! Everything is decided here, between one sync and the next, in the order in which it came: of two
 //! changes that expect the same the first happens, and the second sees it.
 
+mod load;
+
 use std::{
     collections::{BTreeMap, HashMap},
     mem,

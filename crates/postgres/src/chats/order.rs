@@ -1,8 +1,8 @@
 //! A user's chats in the order of their last messages, as it is or once was.
 //!
 //! The order is that of his own inbox: a chat's activity is the sequence of its last message there.
-//! So it only ever grows, costs no row that others write to, and whatever happens later stands above
-//! all that was there before.
+//! So it only ever grows, costs no row that others write to, and whatever happens later stands
+//! above all that was there before.
 
 use std::sync::Arc;
 
@@ -26,16 +26,19 @@ use crate::readers::Readers;
 /// - At the end the first of both, as they are now.
 const CHATS: &str = concat!(
     "WITH RECURSIVE still AS (\
-         (SELECT low, high, low_activity AS place FROM chat WHERE tenant = $1::text AND low = $2::bigint \
-          AND low_step <= $4::bigint >> 6 AND low_activity <= $4 ORDER BY low_step DESC LIMIT $5::bigint + 64) \
+         (SELECT low, high, low_activity AS place FROM chat \
+          WHERE tenant = $1::text AND -low = -$2::bigint \
+          AND low_step <= $4::bigint >> 6 AND low_activity <= $4 \
+          ORDER BY low_step DESC LIMIT $5::bigint + 64) \
          UNION ALL \
-         (SELECT low, high, high_activity FROM chat WHERE tenant = $1 AND high = $2 \
-          AND high_step <= $4 >> 6 AND high_activity <= $4 ORDER BY high_step DESC LIMIT $5 + 64)\
+         (SELECT low, high, high_activity FROM chat \
+          WHERE tenant = $1 AND -high = -$2 AND high_step <= $4 >> 6 AND high_activity <= $4 \
+          ORDER BY high_step DESC LIMIT $5 + 64)\
      ), moved AS (\
-         SELECT low, high, last_id FROM chat WHERE tenant = $1 AND low = $2 \
+         SELECT low, high, last_id FROM chat WHERE tenant = $1 AND -low = -$2 \
          AND $3::bigint >> 6 <= low_step AND $3 < low_activity \
          UNION ALL \
-         SELECT low, high, last_id FROM chat WHERE tenant = $1 AND high = $2 \
+         SELECT low, high, last_id FROM chat WHERE tenant = $1 AND -high = -$2 \
          AND $3 >> 6 <= high_step AND $3 < high_activity\
      ), search(low, high, first, last, place) AS (\
          SELECT low, high, 0::bigint, last_id, 0::bigint FROM moved \

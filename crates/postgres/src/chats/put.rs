@@ -22,14 +22,14 @@ const RECEIPTS: &str = "INSERT INTO chat_receipt (tenant, phone, sequence, peer,
          $6::bigint[], $7::bigint[])";
 
 /// All that a row is. It is locked by its users' locks, whether it is there or not.
-const CHATS: &str = "INSERT INTO chat (tenant, low, high, last_id, by_low, low_unread, high_unread, \
-         low_delivered, low_read, high_delivered, high_read, low_activity, high_activity, \
-         low_step, high_step) \
-     SELECT it.*, it.low_activity >> 6, it.high_activity >> 6 FROM unnest($1::text[], $2::bigint[], \
-         $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], \
-         $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[]) \
-         AS it(tenant, low, high, last_id, by_low, low_unread, high_unread, low_delivered, low_read, \
-         high_delivered, high_read, low_activity, high_activity) \
+const CHATS: &str = "INSERT INTO chat (tenant, low, high, last_id, by_low, \
+         low_unread, high_unread, low_delivered, low_read, high_delivered, high_read, \
+         low_activity, high_activity, low_step, high_step) \
+     SELECT it.*, it.low_activity >> 6, it.high_activity >> 6 FROM unnest($1::text[], \
+         $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], \
+         $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[]) \
+         AS it(tenant, low, high, last_id, by_low, low_unread, high_unread, low_delivered, \
+         low_read, high_delivered, high_read, low_activity, high_activity) \
      ON CONFLICT (tenant, low, high) DO UPDATE SET \
          last_id = excluded.last_id, by_low = excluded.by_low, \
          low_unread = excluded.low_unread, high_unread = excluded.high_unread, \

@@ -1,5 +1,5 @@
-//! Reads a chat, an inbox, and what became of a message, each with one statement: what one statement
-//! sees is of one moment.
+//! Reads a chat, an inbox, and what became of a message, each with one statement: what it sees is
+//! of one moment.
 
 use std::sync::Arc;
 
@@ -20,8 +20,8 @@ use super::{
 };
 use crate::readers::Readers;
 
-/// A chat with its messages before an id, the newest first; one row without a message where there is
-/// none.
+/// A chat with its messages before an id, the newest first; one row without a message where there
+/// is none.
 const BEFORE: &str = concat!(
     "SELECT ",
     head_columns!("chat"),
@@ -46,19 +46,20 @@ const BEHIND: &str = concat!(
 );
 
 /// The entries of an inbox between two sequences: those that are messages, where he has the lower
-/// number and where he has the higher, and those that are receipts. They have no gaps, so that there
-/// are just as many as the page takes.
+/// number and where he has the higher, and those that are receipts. They have no gaps, so that
+/// there are just as many as the page takes.
 const INBOX: &str = concat!(
     "SELECT own.newest, it.* FROM chat_user AS own LEFT JOIN (SELECT low_sequence AS sequence, ",
     message_columns!("chat_message"),
     ", null::bigint, null::boolean, null::bigint, null::bigint FROM chat_message \
-         WHERE tenant = $1 AND low = $2 AND $3 < low_sequence AND low_sequence <= $4 \
+         WHERE tenant = $1 AND -low = -$2::bigint AND $3 < low_sequence AND low_sequence <= $4 \
      UNION ALL SELECT high_sequence, ",
     message_columns!("chat_message"),
     ", null, null, null, null FROM chat_message \
-         WHERE tenant = $1 AND high = $2 AND $3 < high_sequence AND high_sequence <= $4 \
-     UNION ALL SELECT sequence, null, null, null, null, null, null, null, null, peer, read, up_to, at \
-         FROM chat_receipt WHERE tenant = $1 AND phone = $2 AND $3 < sequence AND sequence <= $4\
+         WHERE tenant = $1 AND -high = -$2 AND $3 < high_sequence AND high_sequence <= $4 \
+     UNION ALL SELECT sequence, null, null, null, null, null, null, null, null, \
+         peer, read, up_to, at FROM chat_receipt \
+         WHERE tenant = $1 AND phone = $2 AND $3 < sequence AND sequence <= $4\
      ) AS it ON true WHERE own.tenant = $1 AND own.phone = $2 ORDER BY it.sequence"
 );
 
@@ -72,10 +73,12 @@ const TRACE: &str = concat!(
     "SELECT it.stored_at, delivered.sequence, delivered.at, read.sequence, read.at, ",
     message_columns!("it"),
     " FROM chat_message AS it \
-     LEFT JOIN LATERAL (SELECT * FROM chat_receipt AS of WHERE of.tenant = $1 AND of.phone = $2 \
+     LEFT JOIN LATERAL (SELECT * FROM chat_receipt AS of \
+         WHERE of.tenant = $1 AND -of.phone = -$2::bigint \
          AND of.peer = it.low + it.high - it.sender AND NOT of.read AND it.id <= of.up_to \
          ORDER BY of.up_to LIMIT 1) AS delivered ON true \
-     LEFT JOIN LATERAL (SELECT * FROM chat_receipt AS of WHERE of.tenant = $1 AND of.phone = $2 \
+     LEFT JOIN LATERAL (SELECT * FROM chat_receipt AS of \
+         WHERE of.tenant = $1 AND -of.phone = -$2::bigint \
          AND of.peer = it.low + it.high - it.sender AND of.read AND it.id <= of.up_to \
          ORDER BY of.up_to LIMIT 1) AS read ON true \
      WHERE it.tenant = $1 AND it.sender = $2 AND it.client_message_id = $3"

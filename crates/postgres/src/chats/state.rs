@@ -73,8 +73,8 @@ pub(super) struct NewReceipt {
 }
 
 impl State {
-    /// Sends a message, unless it was sent before. `now` is the time by the clock that the draft was
-    /// timed with.
+    /// Sends a message, unless it was sent before. `now` is the time by the clock that the draft
+    /// was timed with.
     pub(super) fn send(&mut self, draft: &Draft, now: Millis) -> Result<Sent> {
         let Draft { from, to, text, client_message_id, at, trace } = draft.clone();
         Draft::check_recipient(from.phone, to)?;

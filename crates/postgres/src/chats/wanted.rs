@@ -26,13 +26,15 @@ use crate::{lane::Fault, link::Link};
 
 /// Puts those there who are new. Waits for another that puts the same there.
 const MAKE: &str = "INSERT INTO chat_user (tenant, phone) \
-     SELECT asked.tenant, asked.phone FROM unnest($1::text[], $2::bigint[]) AS asked(tenant, phone) \
+     SELECT asked.tenant, asked.phone \
+     FROM unnest($1::text[], $2::bigint[]) AS asked(tenant, phone) \
      ORDER BY asked.tenant COLLATE \"C\", asked.phone ON CONFLICT (tenant, phone) DO NOTHING";
 
 /// Locks users, one after the other. The inner select can't be drawn into the outer one, so that
 /// each is looked up by the primary key, in order, whatever the planner thinks of the table.
 const LOCK: &str = "SELECT asked.place, found.* FROM (\
-         SELECT * FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS list(tenant, phone, place) \
+         SELECT * FROM unnest($1::text[], $2::bigint[]) \
+         WITH ORDINALITY AS list(tenant, phone, place) \
          ORDER BY list.tenant COLLATE \"C\", list.phone) AS asked \
      CROSS JOIN LATERAL (\
          SELECT it.newest, it.created_at, it.name FROM chat_user AS it \
@@ -113,7 +115,7 @@ impl<'a> Wanted<'a> {
         let counted = chat_columns(self.counts.iter().map(|(chat, _)| chat));
         let ids: Vec<i64> = self.counts.iter().map(|&(_, id)| bigint(id)).collect();
         // Prepared before the first of them is sent, so that they are sent in this order.
-        let [make, lock, head, name, count] = [
+        let statements = [
             link.statement(MAKE).await?,
             link.statement(LOCK).await?,
             link.statement(HEADS).await?,
@@ -127,11 +129,11 @@ impl<'a> Wanted<'a> {
         let of_counted: [Value<'_>; 4] = [&counted.0, &counted.1, &counted.2, &ids];
         let (made, locked, heads, named, counted) = tokio::join!(
             biased;
-            rows(link, &make, made.0.len(), &of_made),
-            rows(link, &lock, locked.0.len(), &of_locked),
-            rows(link, &head, chats.0.len(), &of_chats),
-            rows(link, &name, named.0.len(), &of_named),
-            rows(link, &count, ids.len(), &of_counted),
+            rows(link, &statements[0], made.0.len(), &of_made),
+            rows(link, &statements[1], locked.0.len(), &of_locked),
+            rows(link, &statements[2], chats.0.len(), &of_chats),
+            rows(link, &statements[3], named.0.len(), &of_named),
+            rows(link, &statements[4], ids.len(), &of_counted),
         );
         // The first that failed says why; the others only that it did.
         made?;
@@ -174,9 +176,9 @@ impl<'a> Wanted<'a> {
         for row in heads {
             state.chats.insert(*asked(row, &chats)?, head(row, 1)?);
         }
-        let names: Vec<_> = self.named.iter().collect();
+        let ids: Vec<_> = self.named.iter().collect();
         for row in named {
-            let (sender, id) = asked(row, &names)?;
+            let (sender, id) = asked(row, &ids)?;
             state.named.insert((*sender, (*id).clone()), message(row, 1)?);
         }
         state.counts = self.counts.iter().map(|&counted| (counted, None)).collect();

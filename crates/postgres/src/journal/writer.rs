@@ -11,9 +11,9 @@ use crate::{
 };
 
 /// Takes numbers for each gateway, which holds it until the commit, then writes the reports with
-/// them. Gateways are taken in order, so that two that append for the same ones never wait for each
-/// other in a circle. A report's place is taken when its gateway is held: the places of a gateway are
-/// in the order of its numbers.
+/// them. Gateways are taken in order, so that two that append for the same ones never wait for
+/// each other in a circle. A report's place is taken when its gateway is held: the places of a
+/// gateway are in the order of its numbers.
 const APPEND: &str = "WITH numbered AS (\
          INSERT INTO gateway (gateway, last_number, at) \
          SELECT gateway, count, at FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) \

@@ -117,17 +117,19 @@ impl<T: Writer> Running<T> {
                     synced: begun.elapsed(),
                     ..self.writer.measure(&done)
                 };
-                for (work, done) in group.into_iter().zip(done) {
-                    work.answer(Ok(done));
-                }
+                // What is answered has been told: whoever acts on the answer finds it so.
                 if let Some(signal) = signal {
                     signal();
+                }
+                for (work, done) in group.into_iter().zip(done) {
+                    work.answer(Ok(done));
                 }
                 self.observer.committed(&commit);
                 Some(link)
             }
-            // One that the database refuses is no reason to refuse the others.
-            Try::Refused(_) if 1 < group.len() && !link.is_closed() => {
+            // One that the database refuses, or that others are in the way of again and again, is
+            // no reason to refuse the rest.
+            Try::Refused(_) | Try::Again if 1 < group.len() && !link.is_closed() => {
                 let mut link = Some(link);
                 for work in group {
                     match link.take().filter(|link| !link.is_closed()) {
@@ -147,14 +149,18 @@ impl<T: Writer> Running<T> {
                 Some(link)
             }
             Try::Again => {
-                group.into_iter().for_each(|work| work.answer(Err(away())));
+                for work in group {
+                    work.answer(Err(away()));
+                }
                 Some(link)
             }
             Try::Unknown(error) => {
                 let lane = self.shared.name;
                 let what = "it is not known whether a group was written";
                 tracing::warn!(lane, error = %error.chain(), what);
-                group.into_iter().for_each(|work| work.answer(Err(unknown())));
+                for work in group {
+                    work.answer(Err(unknown()));
+                }
                 None
             }
         }
@@ -181,7 +187,7 @@ impl<T: Writer> Running<T> {
         for tries in 1..=TRIES {
             match self.try_once(link, group).await {
                 Try::Again if tries < TRIES => {
-                    tokio::time::sleep(Duration::from_millis(tries as u64)).await;
+                    tokio::time::sleep(Duration::from_millis(tries as u64 - 1)).await;
                 }
                 other => return other,
             }
@@ -191,20 +197,21 @@ impl<T: Writer> Running<T> {
 
     async fn try_once(&mut self, link: &Link, group: &[T::Work]) -> Try<<T::Work as Work>::Done> {
         link.has_warned();
-        let begin = link.client.batch_execute("BEGIN");
+        let beginning = link.client.batch_execute("BEGIN");
         let writing = self.writer.write(link, group);
         // Both are sent before either is answered.
-        let (begun, written) = tokio::join!(biased; begin, writing);
-        let written = match (begun, written) {
+        let both = tokio::join!(biased; beginning, writing);
+        let written = match both {
             (Ok(()), Ok(written)) => written,
-            (Err(error), _) => return gone(link, error).await,
-            (_, Err(Fault::Refused(error))) => {
+            (Ok(()), Err(Fault::Refused(error))) => {
                 return match link.client.batch_execute("ROLLBACK").await {
                     Ok(()) => Try::Refused(error),
                     Err(error) => Try::Unknown(unavailable(error)),
                 };
             }
-            (_, Err(Fault::Database(error))) => return gone(link, error).await,
+            (Err(error), _) | (Ok(()), Err(Fault::Database(error))) => {
+                return gone(link, error).await;
+            }
         };
         if !written.wrote {
             let beaten = async {
@@ -233,7 +240,10 @@ async fn gone<D>(link: &Link, error: tokio_postgres::Error) -> Try<D> {
     }
     let Some(code) = error.code() else { return Try::Unknown(unavailable(error)) };
     match *code {
-        SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED => Try::Again,
+        // The last: who writes the same has been quicker, and is seen by the next try.
+        SqlState::T_R_SERIALIZATION_FAILURE
+        | SqlState::T_R_DEADLOCK_DETECTED
+        | SqlState::UNIQUE_VIOLATION => Try::Again,
         // It has become a standby: the primary is another one now.
         SqlState::READ_ONLY_SQL_TRANSACTION => Try::Unknown(unavailable(error)),
         // No room, no right to work, a broken disk: of no use to try the works one by one.
@@ -246,11 +256,11 @@ async fn gone<D>(link: &Link, error: tokio_postgres::Error) -> Try<D> {
 
 /// Forgets the rows of lanes that are long gone. One that is not gone makes its row anew.
 pub(crate) async fn forget_fences(link: Link, health: Arc<Health>) {
-    let forget = "DELETE FROM fence WHERE at < now() - interval '1 day'";
+    let old = "DELETE FROM fence WHERE at < now() - interval '1 day'";
     tokio::select! {
         () = health.closing().cancelled() => {}
-        forgot = link.client.execute(forget, &[]) => {
-            if let Err(error) = forgot {
+        deleted = link.client.execute(old, &[]) => {
+            if let Err(error) = deleted {
                 tracing::debug!(%error, "old rows of the fence were left");
             }
         }

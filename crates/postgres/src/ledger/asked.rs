@@ -13,7 +13,7 @@ pub(super) struct Asked<'a> {
     pub(super) tenants: Vec<&'a str>,
     /// The keys, as their numbers.
     pub(super) keys: Vec<i32>,
-    /// By entry of the group: which of the distinct ones it is, and whether it is the first that is.
+    /// By entry of the group: which of the distinct ones it is, and whether it is the first.
     places: Vec<(u32, bool)>,
 }
 

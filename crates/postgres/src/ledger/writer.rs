@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use switchboard_core::{self as core, ingest::Receipt, store::Commit};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::{error::SqlState, types::ToSql};
 
 use super::{
     Record,
@@ -17,21 +17,43 @@ use crate::{
 
 /// Looks for every key, takes ids for those that are not there in the order in which they were
 /// asked for, and writes these in the order of the keys: so two that write the same ones never wait
-/// for each other in a circle. What another has written meanwhile is left alone.
+/// for each other in a circle.
 ///
 /// A look is a query of its own within the statement: no statistics can make it anything but a look
 /// into the index. One row comes back, since rows cost more than what is in them.
-const RECORD: &str = "WITH asked AS MATERIALIZED (\
-         SELECT tenant, key, place, (SELECT id FROM ledger \
-             WHERE ledger.tenant = given.tenant AND ledger.key = given.key) AS id \
-         FROM unnest($1::text[], $2::int[]) WITH ORDINALITY AS given (tenant, key, place)), \
-     fresh AS (\
-         INSERT INTO ledger (tenant, key, id) \
-         SELECT tenant, key, id FROM (\
-             SELECT tenant, key, nextval('ledger_id') AS id FROM (\
-                 SELECT tenant, key FROM asked WHERE id IS NULL ORDER BY place) AS missing) AS named \
-         ORDER BY tenant, key ON CONFLICT DO NOTHING RETURNING id) \
-     SELECT (SELECT array_agg(id ORDER BY place) FROM asked), (SELECT array_agg(id) FROM fresh)";
+macro_rules! record {
+    ($conflict:literal) => {
+        concat!(
+            "WITH asked AS MATERIALIZED (\
+                 SELECT tenant, key, place, (SELECT id FROM ledger \
+                     WHERE ledger.tenant = given.tenant AND ledger.key = given.key) AS id \
+                 FROM unnest($1::text[], $2::int[]) WITH ORDINALITY \
+                     AS given (tenant, key, place)), \
+             fresh AS (\
+                 INSERT INTO ledger (tenant, key, id) \
+                 SELECT tenant, key, id FROM (\
+                     SELECT tenant, key, nextval('ledger_id') AS id FROM (\
+                         SELECT tenant, key FROM asked WHERE id IS NULL ORDER BY place) \
+                         AS missing) AS named \
+                 ORDER BY tenant, key ",
+            $conflict,
+            " RETURNING id) \
+             SELECT (SELECT array_agg(id ORDER BY place) FROM asked), \
+                 (SELECT array_agg(id) FROM fresh)"
+        )
+    };
+}
+
+/// Refused whole where another writes one of the keys at the same time. A third of the work of an
+/// insert is to be ready for that, and it hardly ever happens.
+const RECORD: &str = record!("");
+
+/// Leaves to others what they write at the same time.
+const RECORD_BESIDE: &str = record!("ON CONFLICT DO NOTHING");
+
+/// How many groups are written beside others once one was refused: who writes the same keys at the
+/// same time does so again.
+const BESIDE: u32 = 64;
 
 /// Looks for keys that others may have written a moment ago.
 const LOOK: &str = "SELECT array_agg((SELECT id FROM ledger \
@@ -42,11 +64,13 @@ const LOOK: &str = "SELECT array_agg((SELECT id FROM ledger \
 pub(super) struct Recorder {
     /// Where the number of keys is told.
     health: Arc<Health>,
+    /// How many groups more are written beside others.
+    beside: u32,
 }
 
 impl Recorder {
     pub(super) fn new(health: Arc<Health>) -> Self {
-        Self { health }
+        Self { health, beside: 0 }
     }
 }
 
@@ -57,8 +81,14 @@ impl Writer for Recorder {
         Box::pin(async move {
             let asked = Asked::new(works);
             let parameters: [&(dyn ToSql + Sync); 2] = [&asked.tenants, &asked.keys];
-            let statement = link.statement(RECORD).await?;
-            let row = link.client.query_one(&statement, &parameters).await?;
+            let record = if self.beside == 0 { RECORD } else { RECORD_BESIDE };
+            self.beside = self.beside.saturating_sub(1);
+            let statement = link.statement(record).await?;
+            let recorded = link.client.query_one(&statement, &parameters).await;
+            if recorded.as_ref().is_err_and(has_raced) {
+                self.beside = BESIDE;
+            }
+            let row = recorded?;
             let known: Vec<Option<i64>> = row.try_get(0)?;
             let fresh: Option<Vec<i64>> = row.try_get(1)?;
             let mut fresh = fresh.unwrap_or_default();
@@ -92,6 +122,10 @@ impl Writer for Recorder {
         self.health.keys.fetch_max(last, Ordering::Relaxed);
         Commit { keys_new, keys_repeated, ..Commit::default() }
     }
+}
+
+fn has_raced(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::UNIQUE_VIOLATION)
 }
 
 /// All that were not known are new: their ids were taken in the order in which they were asked for.

@@ -30,7 +30,8 @@ const LOCK: &str = "SELECT tenant, newest, newest_at, labels, queues FROM bus_he
 
 /// With the last of their events.
 const LABELS: &str = "SELECT d.place, l.number, e.ordinal, e.volume \
-     FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY d (tenant, topic, type, place) \
+     FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY \
+     d (tenant, topic, type, place) \
      CROSS JOIN LATERAL (SELECT number FROM bus_label l \
      WHERE l.tenant = d.tenant AND l.topic = d.topic AND l.type = d.type LIMIT 1) l \
      LEFT JOIN LATERAL (SELECT ordinal, volume FROM bus_event e \

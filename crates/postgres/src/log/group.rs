@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::try_join_all;
 use switchboard_core::{
-    ClientId, Millis, Tenant,
+    ClientId, Millis, Result as Answer, Tenant,
     bus::{DeadLetter, IN_FLIGHT_MAX, Pull, Pulled, QueueId, Settlement},
     presence::GatewayId,
 };
@@ -38,6 +38,8 @@ pub(super) struct Group<'a> {
     /// Those that have something to deliver.
     pub(super) ready: BTreeSet<QueueId>,
     pub(super) wrote: bool,
+    /// Whose queues were made or removed.
+    pub(super) changed: BTreeSet<Tenant>,
     keys: Keys,
     stays: Stays,
 }
@@ -89,6 +91,7 @@ impl<'a> Group<'a> {
             queues: Queues::new(),
             ready: BTreeSet::new(),
             wrote: false,
+            changed: BTreeSet::new(),
             keys: Keys::default(),
             stays: Stays::default(),
         }
@@ -180,10 +183,7 @@ impl<'a> Group<'a> {
         for (work, done) in works.iter().zip(&mut done) {
             match &work.task {
                 Task::Pull(pull) => {
-                    *done = Some(Done::Pulled(match self.queues.contains_key(&pull.queue) {
-                        true => Ok(self.pull(pull, &mut letters).await?),
-                        false => Err(no_queue()),
-                    }));
+                    *done = Some(Done::Pulled(self.pull(pull, &mut letters).await?));
                 }
                 Task::Settle(settlement) => {
                     *done = Some(self.settle(settlement, &mut letters));
@@ -245,9 +245,9 @@ impl<'a> Group<'a> {
         &mut self,
         pull: &Pull,
         letters: &mut Vec<(QueueId, Letter, Millis)>,
-    ) -> Result<Pulled, Fault> {
+    ) -> Result<Answer<Pulled>, Fault> {
         let &Pull { queue: ref id, max, now } = pull;
-        let Some(queue) = self.queues.get_mut(id) else { return Ok(Pulled::default()) };
+        let Some(queue) = self.queues.get_mut(id) else { return Ok(Err(no_queue())) };
         let given_up = queue.sweep(now.0);
         letters.extend(given_up.into_iter().map(|letter| (id.clone(), letter, now)));
         // Those whose time was up count as leased until they are looked for.
@@ -256,7 +256,7 @@ impl<'a> Group<'a> {
             let late = state::late(self.link, id.tenant, queue).await?;
             in_flight = in_flight.saturating_sub(usize::try_from(late).unwrap_or_default());
         }
-        Ok(queue.pull(max, now.0, in_flight))
+        Ok(Ok(queue.pull(max, now.0, in_flight)))
     }
 
     fn settle(
@@ -336,7 +336,8 @@ impl<'a> Group<'a> {
     }
 
     /// A queue was made or removed.
-    pub(super) async fn changed(&mut self, id: &QueueId) -> Result<(), Fault> {
+    pub(super) async fn change(&mut self, id: &QueueId) -> Result<(), Fault> {
+        self.changed.insert(id.tenant);
         self.appending.queues_changed(id.tenant);
         self.queues.remove(id);
         let these = BTreeSet::from([id.clone()]);

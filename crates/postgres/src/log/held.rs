@@ -19,7 +19,8 @@ pub(super) const OVER_MAX: usize = 1_000;
 
 /// Those that can be delivered again at a time, in that order.
 const DUE: &str = "SELECT p.place, h.sequence, h.attempts, h.at, h.leased, h.kind, e.at, e.body \
-     FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY p (tenant, name, now, place) \
+     FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY \
+     p (tenant, name, now, place) \
      CROSS JOIN LATERAL (SELECT number, first_at FROM bus_queue q \
      WHERE q.tenant = p.tenant AND q.name = p.name LIMIT 1) q \
      CROSS JOIN LATERAL (SELECT sequence, attempts, at, leased, kind FROM bus_held h \
@@ -30,7 +31,8 @@ const DUE: &str = "SELECT p.place, h.sequence, h.attempts, h.at, h.leased, h.kin
 
 /// Those that can't be, and whose time is up, in that order.
 const OVER: &str = "SELECT p.place, h.sequence, h.attempts, h.at, h.leased, h.kind \
-     FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY p (tenant, name, now, place) \
+     FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY \
+     p (tenant, name, now, place) \
      CROSS JOIN LATERAL (SELECT number, first_at FROM bus_queue q \
      WHERE q.tenant = p.tenant AND q.name = p.name LIMIT 1) q \
      CROSS JOIN unnest(ARRAY[1, 2]::smallint[]) k (kind) \

@@ -231,3 +231,111 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use switchboard_core::bus::{Body, Content, Interest, QueueName};
+
+    use super::*;
+
+    fn event(sequence: u64) -> Event {
+        let content = Content {
+            topic: "t",
+            kind: "made",
+            content_type: "",
+            data: b"",
+            key: None,
+            reply_to: "",
+        };
+        Event { sequence, at: Millis(1), body: Body::new(&content).unwrap() }
+    }
+
+    /// A queue of events that each can be delivered twice, and may be kept for a second.
+    fn queue(others: impl IntoIterator<Item = u64>) -> Queue {
+        let interest = Interest::new(["t"], []).unwrap();
+        let name = QueueName::new("work").unwrap();
+        Queue {
+            number: 1,
+            settings: QueueSettings::new(&name, interest, (1_000, 2), "").unwrap(),
+            cursor: 0,
+            swept: i64::MIN,
+            first_at: None,
+            next_at: None,
+            held: 0,
+            leased: 0,
+            dead_lettered: 0,
+            acknowledged: 0,
+            redelivered: 0,
+            busy: false,
+            rows: BTreeMap::new(),
+            due: VecDeque::new(),
+            others: others.into_iter().map(event).collect(),
+            others_more: false,
+            changed: BTreeSet::new(),
+            dirty: false,
+            look: None,
+        }
+    }
+
+    fn id(sequence: u64, attempt: u32) -> DeliveryId {
+        DeliveryId { sequence, attempt }
+    }
+
+    fn pulled(queue: &mut Queue, max: u32, now: i64) -> Vec<(u64, u32)> {
+        let pulled = queue.pull(max, now, 0);
+        pulled.deliveries.iter().map(|it| (it.id.sequence, it.id.attempt)).collect()
+    }
+
+    #[test]
+    fn what_is_late_waits_without_being_written() {
+        let mut queue = queue([3, 5]);
+        assert_eq!(pulled(&mut queue, 9, 10), [(3, 1), (5, 1)]);
+        assert_eq!((queue.cursor, queue.held, queue.leased), (5, 2, 2));
+        queue.changed.clear();
+        assert!(queue.sweep(1_009).is_empty() && queue.swept == i64::MIN);
+        assert!(queue.sweep(1_010).is_empty());
+        assert_eq!((queue.swept, queue.changed.len()), (1_010, 0));
+        for now in [0, 1_010] {
+            let settled = queue.settle(id(3, 1), &Verdict::Acknowledge, now);
+            assert_eq!(settled, (Settled::Late, None), "also by an earlier clock");
+        }
+        // As it is read again.
+        queue.due = [3, 5].map(|sequence| (1_010, event(sequence))).into();
+        assert_eq!(pulled(&mut queue, 1, 1_020), [(3, 2)]);
+        assert_eq!((queue.held, queue.leased, queue.redelivered), (2, 2, 1));
+        assert_eq!(queue.rows[&3].kind, LAST);
+        let letters = queue.sweep(2_020);
+        assert_eq!(letters.len(), 1);
+        assert_eq!((letters[0].at, letters[0].sequence, letters[0].attempts), (2_020, 3, 2));
+        assert_eq!((queue.held, queue.leased, queue.dead_lettered), (1, 1, 1));
+    }
+
+    #[test]
+    fn what_has_expired_is_let_go_of() {
+        let mut queue = queue([1, 2, 3]);
+        assert_eq!(pulled(&mut queue, 9, 10).len(), 3);
+        let back = Verdict::Return { at: Millis(20), reason: "no".into() };
+        assert_eq!(queue.settle(id(1, 1), &back, 20), (Settled::Done, None));
+        for sequence in 1..=3 {
+            queue.expire(sequence);
+        }
+        assert_eq!((queue.held, queue.leased), (2, 2), "what a consumer has stays his");
+        assert_eq!(queue.settle(id(1, 1), &back, 30), (Settled::Unknown, None));
+        assert_eq!(queue.settle(id(2, 1), &back, 30), (Settled::Done, None));
+        assert_eq!(queue.settle(id(3, 1), &Verdict::Acknowledge, 30), (Settled::Done, None));
+        assert_eq!((queue.held, queue.leased, queue.dead_lettered), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_settled_in_the_same_transaction_is_not_delivered() {
+        let mut queue = queue([1, 2]);
+        assert_eq!(pulled(&mut queue, 9, 10).len(), 2);
+        // Both are late for a later pull, and were settled in time before.
+        queue.due = [1, 2].map(|sequence| (1_010, event(sequence))).into();
+        let later = Verdict::Return { at: Millis(9_000), reason: "no".into() };
+        assert_eq!(queue.settle(id(1, 1), &later, 900).0, Settled::Done);
+        assert_eq!(queue.settle(id(2, 1), &Verdict::Acknowledge, 900).0, Settled::Done);
+        let pulled = queue.pull(9, 2_000, 0);
+        assert!(pulled.deliveries.is_empty() && !pulled.more);
+    }
+}

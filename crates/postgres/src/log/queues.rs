@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use switchboard_core::{
     Code, Error, Result as Answer, Tenant,
-    bus::{Interest, QueueId, QueueName, QueueSettings, Since, Topic},
+    bus::{EventType, Interest, QueueId, QueueName, QueueSettings, Since, Topic, TopicFilter},
 };
 use tokio_postgres::{Row, types::ToSql};
 
@@ -137,8 +137,8 @@ pub(super) async fn create(
     };
     let changes = change(link, id.tenant).await?;
     let interest = &settings.interest;
-    let filters: Vec<&str> = interest.filters().iter().map(|filter| filter.as_str()).collect();
-    let types: Vec<&str> = interest.types().iter().map(|kind| kind.as_str()).collect();
+    let filters: Vec<&str> = interest.filters().iter().map(TopicFilter::as_str).collect();
+    let types: Vec<&str> = interest.types().iter().map(EventType::as_str).collect();
     let create = link.statement(CREATE).await?;
     link.client
         .execute(

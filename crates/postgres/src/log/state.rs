@@ -27,7 +27,8 @@ const OLDEST: &str = "SELECT e.at FROM (SELECT sequence FROM bus_held h WHERE h.
      CROSS JOIN LATERAL (SELECT at FROM bus_event e \
      WHERE e.tenant = $1 AND e.sequence = h.sequence LIMIT 1) e";
 
-/// How many events of some labels are behind a place: what the last of each has more than the first.
+/// How many events of some labels are behind a place: what the last of each has more than the
+/// first.
 const OTHERS: &str = "SELECT coalesce(sum(z.ordinal - a.ordinal + 1), 0)::bigint \
      FROM unnest($2::int[]) AS l (label) \
      CROSS JOIN LATERAL (SELECT ordinal FROM bus_event e WHERE e.tenant = $1 \

@@ -19,7 +19,7 @@ const TENANTS: &str = "SELECT tenant FROM bus_queue \
 /// What removed queues held, a part of it.
 const COLLECT: &str = "DELETE FROM bus_held h USING (SELECT b.tenant, b.number, b.sequence \
      FROM bus_removed r CROSS JOIN LATERAL (SELECT tenant, number, sequence FROM bus_held b \
-     WHERE b.tenant = r.tenant AND b.number = r.number ORDER BY sequence LIMIT 1000) b \
+     WHERE b.tenant = r.tenant AND b.number = r.number LIMIT 1000) b \
      WHERE r.tenant = $1 LIMIT 5000) d \
      WHERE h.tenant = d.tenant AND h.number = d.number AND h.sequence = d.sequence";
 

@@ -1,9 +1,6 @@
 //! Which queues take an event, as far as this node knows: whom it tells that there is something.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use switchboard_core::{
     Tenant,
@@ -18,9 +15,11 @@ const TENANTS_MAX: usize = 10_000;
 const LIST: &str = "SELECT q.tenant, q.name, q.filters, q.types FROM bus_queue q \
      WHERE q.tenant = ANY ($1::text[])";
 
-/// The queues of tenants.
+/// The queues of tenants, and how often they had changed by then.
 #[derive(Debug, Default)]
-pub(super) struct Takers(HashMap<Tenant, (i64, Arc<[(QueueName, Interest)]>)>);
+pub(super) struct Takers(HashMap<Tenant, (i64, List)>);
+
+type List = Vec<(QueueName, Interest)>;
 
 impl Takers {
     /// Reads the queues of those tenants whose queues have changed since.
@@ -37,7 +36,7 @@ impl Takers {
         }
         let statement = link.statement(LIST).await?;
         let names: Vec<&str> = stale.keys().map(Tenant::as_str).collect();
-        let mut lists: BTreeMap<Tenant, Vec<(QueueName, Interest)>> = BTreeMap::new();
+        let mut lists: BTreeMap<Tenant, List> = BTreeMap::new();
         for row in link.client.query(&statement, &[&names]).await? {
             let (filters, types): (Vec<&str>, Vec<&str>) = (row.get(2), row.get(3));
             let (tenant, name) = (row.get::<_, &str>(0).parse(), QueueName::new(row.get(1)));
@@ -53,9 +52,14 @@ impl Takers {
         }
         for (tenant, changes) in stale {
             let list = lists.remove(&tenant).unwrap_or_default();
-            self.0.insert(tenant, (changes, list.into()));
+            self.0.insert(tenant, (changes, list));
         }
         Ok(())
+    }
+
+    /// What was learnt of a tenant may come to nothing: it is learnt again.
+    pub(super) fn forget(&mut self, tenant: Tenant) {
+        self.0.remove(&tenant);
     }
 
     /// Adds the queues that take some of a tenant's events.
@@ -63,9 +67,9 @@ impl Takers {
         let Some((_, list)) = self.0.get(&tenant) else { return };
         let labels: BTreeSet<_> =
             events.iter().map(|event| (event.body.topic(), event.body.kind())).collect();
-        let takes =
+        let wants =
             |interest: &Interest| labels.iter().any(|(topic, kind)| interest.wants(topic, kind));
-        let takers = list.iter().filter(|(_, interest)| takes(interest));
+        let takers = list.iter().filter(|(_, interest)| wants(interest));
         ready.extend(takers.map(|(name, _)| QueueId { tenant, name: name.clone() }));
     }
 }

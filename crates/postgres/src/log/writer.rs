@@ -2,10 +2,10 @@
 //!
 //! A transaction first holds the rows of the queues that it is about, then the heads of the tenants
 //! whose logs it adds to, each in their order: so transactions wait for each other in one direction
-//! only. Then it reads what decides, all in one round trip; decides in memory, in the order in which
-//! it was asked; and writes, again in one. Publishes, comings and goings come first, then what
-//! consumers ask: what is asked at the same time may happen in any order, but a publish has its
-//! place.
+//! only. With that it reads what decides, in the same round trip (what comes next of queues takes
+//! another); decides in memory, in the order in which it was asked; and writes, again in one.
+//! Publishes, comings and goings come first, then what consumers ask: what is asked at the same
+//! time may happen in any order, but a publish has its place.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -157,9 +157,13 @@ impl Writer {
             }
         }
         self.takers.learn(link, group.appending.changes()).await?;
-        let Group { appending, mut ready, wrote, .. } = group;
+        let Group { appending, mut ready, wrote, changed, .. } = group;
         for (tenant, events) in &appending.events {
             self.takers.ready(*tenant, events, &mut ready);
+        }
+        for tenant in changed {
+            // The transaction may come to nothing.
+            self.takers.forget(tenant);
         }
         let signal = self.signal(appending.events, ready);
         Ok(Written { done, wrote, signal })
@@ -173,7 +177,7 @@ impl Writer {
                 let created = queues::create(group.link, &self.labels, asked).await?;
                 if matches!(created, Ok(true)) {
                     group.wrote = true;
-                    group.changed(queue).await?;
+                    group.change(queue).await?;
                 }
                 Ok(Done::Created(created))
             }
@@ -181,7 +185,7 @@ impl Writer {
                 let Some(queue) = group.queues.remove(id) else { return Ok(Done::Deleted(false)) };
                 queues::remove(group.link, id, &queue).await?;
                 group.wrote = true;
-                group.changed(id).await?;
+                group.change(id).await?;
                 Ok(Done::Deleted(true))
             }
             Task::Abandon { tenant, gateways, behind, now } => {

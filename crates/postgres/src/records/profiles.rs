@@ -33,7 +33,8 @@ impl Added {
     }
 }
 
-/// Adds the profiles of a group. It is done once in the life of a tenant: one after another will do.
+/// Adds the profiles of a group. It is done once in the life of a tenant: one after another will
+/// do.
 pub(super) async fn add(link: &Link, works: &[Work]) -> Result<Added, Fault> {
     let mut adding: Vec<(&Tenant, &Profile)> = works
         .iter()

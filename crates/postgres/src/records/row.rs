@@ -1,9 +1,9 @@
 //! A row, and whether it is as it was written.
 //!
 //! The checksums are CRC-32C, of the length of the tenant (u8), the tenant, the length of the id
-//! (u16), the id, the version, the time of the change, whether it expires (u8), and when; and of all
-//! that with what is sealed. Numbers are big-endian. A row that came to another place is damaged
-//! too.
+//! (u16), the id, the version, the time of the change, whether it expires (u8), and when; and of
+//! all that with what is sealed. Numbers are big-endian. A row that came to another place is
+//! damaged too.
 
 use switchboard_core::{
     Millis, Tenant,
@@ -13,14 +13,14 @@ use tokio_postgres::Row;
 
 /// All of a row but what is sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) version: u64,
-    pub(super) updated_at: i64,
-    pub(super) expires_at: Option<i64>,
+pub(crate) struct Head {
+    pub(crate) version: u64,
+    pub(crate) updated_at: i64,
+    pub(crate) expires_at: Option<i64>,
 }
 
 impl Head {
-    pub(super) fn of(record: &Record) -> Self {
+    pub(crate) fn of(record: &Record) -> Self {
         Self {
             version: record.version,
             updated_at: record.updated_at.0,
@@ -29,12 +29,12 @@ impl Head {
     }
 
     /// Whether it is as it was put at this place.
-    pub(super) fn is_sound(&self, tenant: &str, id: &[u8], checks: i64) -> bool {
+    pub(crate) fn is_sound(&self, tenant: &str, id: &[u8], checks: i64) -> bool {
         u64::from(self.checksum(tenant, id)) == checks.cast_unsigned() >> 32
     }
 
     /// The checksums of a row.
-    pub(super) fn checks(&self, tenant: &str, id: &[u8], sealed: &[u8]) -> i64 {
+    pub(crate) fn checks(&self, tenant: &str, id: &[u8], sealed: &[u8]) -> i64 {
         let head = self.checksum(tenant, id);
         let whole = crc32c::crc32c_append(head, sealed);
         (u64::from(head) << 32 | u64::from(whole)).cast_signed()
@@ -61,7 +61,7 @@ impl Head {
 
 /// The head and the checksums of a row whose columns from this one on are `version`, `updated_at`,
 /// `expires_at` and `checks`.
-pub(super) fn head(row: &Row, first: usize) -> Result<(Head, i64), tokio_postgres::Error> {
+pub(crate) fn head(row: &Row, first: usize) -> Result<(Head, i64), tokio_postgres::Error> {
     let head = Head {
         version: row.try_get::<_, i64>(first)?.cast_unsigned(),
         updated_at: row.try_get(first + 1)?,
@@ -71,7 +71,7 @@ pub(super) fn head(row: &Row, first: usize) -> Result<(Head, i64), tokio_postgre
 }
 
 /// The record at a place; what is sealed is none where it can't be read any more.
-pub(super) fn found(
+pub(crate) fn found(
     (tenant, id): (&str, &[u8]),
     (head, checks): (Head, i64),
     sealed: Option<Vec<u8>>,
@@ -87,7 +87,7 @@ pub(super) fn found(
 }
 
 /// The checksum of a profile.
-pub(super) fn profile_checks(tenant: &Tenant, profile: &Profile) -> i64 {
+pub(crate) fn profile_checks(tenant: &Tenant, profile: &Profile) -> i64 {
     let Profile { number, salt, work: Work { memory_kib, passes, lanes } } = profile;
     let mut sum = crc32c::crc32c(tenant.as_bytes());
     for part in [&[*number][..], salt] {
@@ -101,7 +101,7 @@ pub(super) fn profile_checks(tenant: &Tenant, profile: &Profile) -> i64 {
 
 /// The profile of a row: `number`, `memory_kib`, `passes`, `lanes`, `salt`, `checks`. None if it is
 /// damaged.
-pub(super) fn profile(row: &Row, tenant: &Tenant) -> Option<Profile> {
+pub(crate) fn profile(row: &Row, tenant: &Tenant) -> Option<Profile> {
     let number = |index| row.try_get::<_, i64>(index).ok().and_then(|it| u32::try_from(it).ok());
     let work = Work { memory_kib: number(1)?, passes: number(2)?, lanes: number(3)? };
     let number = row.try_get::<_, i16>(0).ok()?.try_into().ok()?;

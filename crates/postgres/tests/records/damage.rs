@@ -1,5 +1,5 @@
-//! Records that somebody wrote to beside the store: whatever was done, it is told, and what was left
-//! alone is as it was.
+//! Records that somebody wrote to beside the store: whatever was done, it is told, and what was
+//! left alone is as it was.
 
 use std::{
     fs::OpenOptions,

@@ -69,9 +69,10 @@ fn keep_latest(waiting: &mut Vec<Attendance>) {
 
 impl Node {
     /// Announces who left with an earlier run of this node, then who comes and goes, until stopped
-    /// and nobody is left.
+    /// and nobody is left. Where nodes share a store, those of an earlier run are found by those
+    /// who know that nothing is heard of it ([`crate::presence`]).
     pub(crate) async fn announce(self, gateway: GatewayId, stop: CancellationToken) {
-        loop {
+        while self.relay.is_alone() {
             let all_but = Gone::AllBut(vec![gateway]);
             let abandoned = self.ports.log.abandon(all_but, self.ports.clock.now()).await;
             match abandoned {

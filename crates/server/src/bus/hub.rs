@@ -1,5 +1,6 @@
 //! Who is subscribed to what at this node.
 
+mod shared;
 mod waiting;
 
 use std::{
@@ -21,7 +22,7 @@ use switchboard_core::{
 pub(crate) use self::waiting::Waiting;
 use self::waiting::Waitings;
 use super::{mailbox::Mailbox, run::Run};
-use crate::telemetry::Metrics;
+use crate::{relay::Ears, telemetry::Metrics};
 
 /// How much a mailbox holds while all together hold more than they should, in bytes.
 const SHARE: usize = 64 * 1024;
@@ -35,6 +36,8 @@ pub(crate) struct Hub {
     mailbox_bytes_max: usize,
     held_bytes_max: usize,
     metrics: Arc<Metrics>,
+    /// What other nodes are asked to tell.
+    ears: Arc<Ears>,
 }
 
 /// Those of one tenant.
@@ -89,6 +92,7 @@ impl Hub {
     pub(crate) fn new(
         metrics: &Arc<Metrics>,
         (mailbox_bytes_max, held_bytes_max): (usize, usize),
+        ears: &Arc<Ears>,
     ) -> Arc<Self> {
         Arc::new(Self {
             tenants: RwLock::default(),
@@ -97,11 +101,13 @@ impl Hub {
             mailbox_bytes_max,
             held_bytes_max,
             metrics: Arc::clone(metrics),
+            ears: Arc::clone(ears),
         })
     }
 
     /// Begins a stay, with a mailbox of its own: what is told of the tenant from now on is noted.
     pub(crate) fn enter(self: &Arc<Self>, tenant: Tenant) -> Stay {
+        self.ears.subscribe(tenant, true);
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
         let members = Arc::clone(tenants.entry(tenant).or_default());
         write(&members).present += 1;
@@ -111,7 +117,6 @@ impl Hub {
 
     /// Hands ephemeral events to those who are subscribed right now.
     pub(crate) fn publish(&self, tenant: &Tenant, events: Vec<Event>) {
-        self.metrics.bus.ephemeral(events.len() as u64);
         let Some(members) = self.members(tenant) else { return };
         self.hand_out(&read(&members), events);
     }
@@ -125,8 +130,14 @@ impl Hub {
 
     /// Waits for news of a queue from now on.
     pub(crate) fn wait(self: &Arc<Self>, queue: QueueId) -> Waiting {
+        self.ears.subscribe(queue.tenant, true);
         let token = self.waitings().entry(queue.clone()).or_default().join();
         Waiting::new(Arc::clone(self), queue, token)
+    }
+
+    /// Each queue for which somebody waits may have something.
+    pub(crate) fn look_again(&self) {
+        self.waitings().values_mut().for_each(Waitings::wake_one);
     }
 
     fn members(&self, tenant: &Tenant) -> Option<Arc<RwLock<Members>>> {
@@ -177,8 +188,6 @@ impl Hub {
     fn appended(&self, tenant: &Tenant, mut events: Vec<Event>) {
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return };
         let (first, last) = (first.sequence, last.sequence);
-        let given_up = events.iter().filter(|event| event.body.is_dead_letter()).count();
-        self.metrics.bus.appended(events.len() as u64, given_up as u64);
         let Some(members) = self.members(tenant) else { return };
         let mut members = write(&members);
         let told = members.told.unwrap_or(first - 1);
@@ -209,7 +218,10 @@ impl Signals for Hub {
     fn tell(&self, signals: Vec<Signal>) {
         for signal in signals {
             match signal {
-                Signal::Appended { tenant, events } => self.appended(&tenant, events),
+                Signal::Appended { tenant, events } => {
+                    self.count_appended(&events);
+                    self.appended(&tenant, events);
+                }
                 Signal::Ready { queue } => self.ready(&queue),
             }
         }
@@ -261,6 +273,7 @@ impl Stay {
 
 impl Drop for Stay {
     fn drop(&mut self) {
+        self.hub.ears.subscribe(self.tenant, false);
         let mut members = write(&self.members);
         members.present -= 1;
         let empty = members.present == 0;

@@ -91,7 +91,11 @@ impl CatchUp {
             match stay.join(self.position, &self.interest, self.number, context.waker()) {
                 Join::Joined(place) => return Poll::Ready(Ok(Told::Live(place))),
                 Join::Behind => self.behind = true,
-                Join::Ahead => return Poll::Pending,
+                Join::Ahead => {
+                    // If it was told to nobody here, it is read.
+                    self.node.relay.reaches(stay.tenant(), self.position);
+                    return Poll::Pending;
+                }
             }
         }
     }

@@ -137,15 +137,22 @@ impl Follower {
                         return Poll::Ready(Ok(Told::Entry(entry, Some(at))));
                     }
                     // What was read already is passed over.
-                    self.behind = self.position < entry.sequence;
+                    if self.position < entry.sequence {
+                        self.read_on();
+                    }
                 }
-                Taken::Missed => self.behind = true,
+                Taken::Missed => self.read_on(),
                 Taken::Typing(from, typing) => {
                     return Poll::Ready(Ok(Told::Typing(from, typing)));
                 }
                 Taken::Nothing => return Poll::Pending,
             }
         }
+    }
+
+    fn read_on(&mut self) {
+        self.behind = true;
+        self.mailbox.set_known(None);
     }
 
     /// Reads on in the store. Ready with what is to be told first, if anything.
@@ -169,6 +176,9 @@ impl Follower {
         metrics.read_on(entries.len() as u64, newest.saturating_sub(self.position));
         let last = entries.last().map_or(self.position, |entry| entry.sequence);
         self.behind = last < newest;
+        if !self.behind {
+            self.mailbox.set_known(Some(last));
+        }
         self.read = entries.into();
         Poll::Ready(Ok((!began).then(|| Told::Began(self.cursor.write(self.position)))))
     }

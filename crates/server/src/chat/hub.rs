@@ -11,7 +11,7 @@ use std::{
 use futures_util::task::AtomicWaker;
 use switchboard_core::chat::{Entry, Happening, PhoneNumber, Signal, Signals, User};
 
-use crate::telemetry::Metrics;
+use crate::{relay::Ears, telemetry::Metrics};
 
 /// The most entries that wait for one follower: who is further behind reads the store.
 const WAITING_MAX: usize = 1_024;
@@ -24,6 +24,8 @@ const SHARDS: usize = 64;
 pub(crate) struct Hub {
     shards: Vec<Mutex<HashMap<User, Vec<Arc<Mailbox>>>>>,
     metrics: Arc<Metrics>,
+    /// What other nodes are asked to tell.
+    ears: Arc<Ears>,
 }
 
 /// What was signalled to one follower, and he has not taken.
@@ -39,6 +41,9 @@ struct Content {
     typing: VecDeque<(PhoneNumber, bool)>,
     /// Whether entries were let go of.
     missed: bool,
+    /// The last sequence that its follower has, or that is here for him; none while he reads, or is
+    /// to read.
+    known: Option<u64>,
 }
 
 /// An entry, and when it was signalled.
@@ -59,13 +64,14 @@ pub(crate) enum Taken {
 }
 
 impl Hub {
-    pub(crate) fn new(metrics: &Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(metrics: &Arc<Metrics>, ears: &Arc<Ears>) -> Arc<Self> {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Arc::new(Self { shards, metrics: Arc::clone(metrics) })
+        Arc::new(Self { shards, metrics: Arc::clone(metrics), ears: Arc::clone(ears) })
     }
 
     /// From now on what happens to a user comes into a new mailbox.
     pub(super) fn join(&self, user: User) -> Arc<Mailbox> {
+        self.ears.follow(&user, true);
         let mailbox = Arc::new(Mailbox::default());
         self.shard(&user).entry(user).or_default().push(Arc::clone(&mailbox));
         self.metrics.chat.followed(true);
@@ -74,6 +80,7 @@ impl Hub {
 
     /// Nothing more comes into a mailbox.
     pub(super) fn leave(&self, user: User, mailbox: &Arc<Mailbox>) {
+        self.ears.follow(&user, false);
         let mut shard = self.shard(&user);
         if let Some(mailboxes) = shard.get_mut(&user) {
             mailboxes.retain(|it| !Arc::ptr_eq(it, mailbox));
@@ -91,18 +98,13 @@ impl Hub {
     }
 }
 
-impl Signals for Hub {
-    fn tell(&self, signals: Vec<Signal>) {
+impl Hub {
+    /// Hands out what was told by another node, or is known to have been.
+    pub(crate) fn hand_out(&self, signals: Vec<Signal>) {
         let at = Instant::now();
-        let [mut sent, mut delivered, mut read] = [0; 3];
         for signal in signals {
             match signal {
                 Signal::Happened { user, entry } => {
-                    match &entry.what {
-                        Happening::Message(message) => sent += u64::from(message.to == user.phone),
-                        Happening::Delivered { .. } => delivered += 1,
-                        Happening::Read { .. } => read += 1,
-                    }
                     for mailbox in self.shard(&user).get(&user).into_iter().flatten() {
                         mailbox.put(Waiting { entry: entry.clone(), at });
                     }
@@ -114,6 +116,43 @@ impl Signals for Hub {
                 }
             }
         }
+    }
+
+    /// All who are followed, and the last of each that is known here to all of his followers; of
+    /// those who are being read for nothing needs to be known.
+    pub(crate) fn followed(&self) -> Vec<(User, u64)> {
+        let mut all = Vec::new();
+        for place in 0..SHARDS {
+            let shard = self.shards[place].lock().unwrap_or_else(PoisonError::into_inner);
+            all.extend(shard.iter().filter_map(|(user, mailboxes)| {
+                let known = mailboxes.iter().filter_map(|mailbox| mailbox.lock().known).min();
+                Some((*user, known?))
+            }));
+        }
+        all
+    }
+
+    /// A user's inbox reaches so far: whoever follows him and has not heard of it reads on. Says
+    /// whether there is one.
+    pub(crate) fn reaches(&self, user: &User, newest: u64) -> bool {
+        let shard = self.shard(user);
+        let mailboxes = shard.get(user).into_iter().flatten();
+        mailboxes.filter(|mailbox| mailbox.reaches(newest)).count() != 0
+    }
+}
+
+impl Signals for Hub {
+    fn tell(&self, signals: Vec<Signal>) {
+        let [mut sent, mut delivered, mut read] = [0; 3];
+        for signal in &signals {
+            let Signal::Happened { user, entry } = signal else { continue };
+            match &entry.what {
+                Happening::Message(message) => sent += u64::from(message.to == user.phone),
+                Happening::Delivered { .. } => delivered += 1,
+                Happening::Read { .. } => read += 1,
+            }
+        }
+        self.hand_out(signals);
         self.metrics.chat.happened(sent, delivered, read);
     }
 }
@@ -124,14 +163,39 @@ impl Mailbox {
         let first = content.is_empty();
         if WAITING_MAX <= content.entries.len() {
             content.entries = VecDeque::new();
-            content.missed = true;
+            (content.missed, content.known) = (true, None);
         } else if !content.missed {
+            // He reads on at a gap.
+            content.known = content.known.map(|known| known.max(waiting.entry.sequence));
             content.entries.push_back(waiting);
         }
         drop(content);
         if first {
             self.waker.wake();
         }
+    }
+
+    /// The follower has everything up to a sequence, or (none) reads on.
+    pub(super) fn set_known(&self, known: Option<u64>) {
+        let mut content = self.lock();
+        let told = content.entries.back().map_or(0, |waiting| waiting.entry.sequence);
+        content.known = known.filter(|_| !content.missed).map(|known| known.max(told));
+    }
+
+    /// Says whether something up to a sequence was never heard of; it is read then.
+    fn reaches(&self, newest: u64) -> bool {
+        let mut content = self.lock();
+        let missed = content.known.is_some_and(|known| known < newest);
+        if !missed {
+            return false;
+        }
+        let first = content.is_empty();
+        (content.missed, content.known) = (true, None);
+        drop(content);
+        if first {
+            self.waker.wake();
+        }
+        true
     }
 
     fn put_typing(&self, from: PhoneNumber, typing: bool) {

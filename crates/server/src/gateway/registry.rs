@@ -120,6 +120,17 @@ impl Registry {
         }
     }
 
+    /// Tells of every client that has sessions here, in the order of all that is told.
+    pub(crate) fn present(&self, turned: impl Fn(&Place, Turned)) {
+        let tenants = self.lock();
+        for members in tenants.values() {
+            for (client, held) in &members.clients {
+                let place = Place { tenant: Arc::clone(&members.name), client: client.clone() };
+                turned(&place, Turned { present: true, session: held.newest });
+            }
+        }
+    }
+
     /// All tenants that have sessions here, and how many, without sightings.
     pub(crate) fn connected(&self) -> Vec<TenantReport> {
         let report = |(tenant, members): (&Tenant, &Members)| TenantReport {

@@ -12,7 +12,7 @@ use switchboard_core::{
     session::PING_INTERVAL_MS,
     time::Clock,
 };
-use tokio::time::{self, MissedTickBehavior};
+use tokio::time::{self, Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 
@@ -24,6 +24,11 @@ const EVERY: Duration = Duration::from_millis(PING_INTERVAL_MS.unsigned_abs());
 
 /// Sightings in one report; more become several, so that none takes much memory on its way.
 const SIGHTINGS_MAX: usize = 2_000;
+
+/// After how long without a report others may take this gateway for gone. They wait for longer, and
+/// what they decided may come to pass a little later than what is told again at once: so it is told
+/// once more after that time.
+const LOST: Duration = Duration::from_secs(10);
 
 /// How long the last report may take when the node stops.
 const LAST: Duration = Duration::from_secs(2);
@@ -71,18 +76,21 @@ impl Reporter {
         noted.sightings.push(Note { tenant, client, status, seen });
     }
 
-    /// Reports once a second until stopped, and once more then.
+    /// Reports once a second until stopped, and once more then. `back` is called when reports are
+    /// taken that others may have missed for long.
     pub(crate) async fn run(
         &self,
         registry: &Registry,
         clock: &dyn Clock,
         metrics: &Metrics,
+        back: impl Fn(),
         stop: CancellationToken,
     ) {
         let mut seconds = time::interval(EVERY);
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Who had sessions here is reported once more, when he has none.
         let mut told = true;
+        let (mut taken, mut again) = (Instant::now(), None::<Instant>);
         loop {
             let stopped = tokio::select! {
                 () = stop.cancelled() => true,
@@ -95,23 +103,30 @@ impl Reporter {
                 }
                 return;
             }
-            sent.await;
+            if sent.await {
+                let late = LOST < taken.elapsed();
+                taken = Instant::now();
+                if late || again.is_some_and(|again| LOST < again.elapsed()) {
+                    back();
+                    again = late.then_some(taken);
+                }
+            }
         }
     }
 
-    /// Sends what was noted. What is not taken is noted again.
+    /// Sends what was noted. What is not taken is noted again; says whether all was.
     async fn send(
         &self,
         registry: &Registry,
         clock: &dyn Clock,
         metrics: &Metrics,
         told: &mut bool,
-    ) {
+    ) -> bool {
         let Noted { sightings: noted, pong } = std::mem::take(&mut *self.lock());
         let connected = registry.connected();
         let nothing = connected.is_empty() && noted.is_empty();
         if nothing && *told {
-            return;
+            return true;
         }
         let parent = pong.as_ref().and_then(Span::id);
         let span = tracing::debug_span!(parent: parent, "report", capability = "presence");
@@ -144,9 +159,10 @@ impl Reporter {
             }
         }
         *told = nothing && refused.is_none();
-        if let Some(error) = refused {
+        if let Some(error) = &refused {
             tracing::warn!(error = %error.chain(), "a report was not taken; it is sent again");
         }
+        refused.is_none()
     }
 
     /// Notes what could not be sent, before what was noted meanwhile.

@@ -6,8 +6,9 @@ use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
 use http::{Request, Response};
 use hyper::body::Incoming;
-use switchboard_core::{Result, vault::Pattern};
+use switchboard_core::{Code, Error, Result, vault::Pattern};
 use switchboard_proto::v1::{DeleteRequest, Record, RekeyRequest, RetrieveRequest, StoreRequest};
+use tokio_util::sync::CancellationToken;
 use tonic::{
     Status,
     server::{Grpc, ServerStreamingService},
@@ -134,21 +135,28 @@ impl<'a> ServerStreamingService<RetrieveRequest> for Retrieve<'a> {
             let passed = entrances.retrieve.pass(metadata.as_ref(), work).await;
             let reading = passed.map_err(|error| status::grpc(&error))?;
             let left = if limit == 0 { usize::MAX } else { limit as usize };
-            let draining = node.draining.clone().cancelled_owned();
-            let records = records(reading).take(left).take_until(draining);
+            let records = records(reading, node.draining.clone()).take(left);
             Ok(tonic::Response::new(Box::pin(records) as Records))
         })
     }
 }
 
-/// Records as they are opened.
-fn records(reading: Reading) -> impl Stream<Item = Result<Record, Status>> + Send {
-    let begin = (reading, VecDeque::<Opened>::new());
-    stream::try_unfold(begin, async |(mut reading, mut opened)| {
+/// Records as they are opened. A node that stops breaks it off behind what was read, with an error:
+/// an end without one says that there are no more.
+fn records(
+    reading: Reading,
+    draining: CancellationToken,
+) -> impl Stream<Item = Result<Record, Status>> + Send {
+    let begin = (reading, VecDeque::<Opened>::new(), draining, false);
+    stream::try_unfold(begin, async |(mut reading, mut opened, draining, mut begun)| {
         loop {
             if let Some(next) = opened.pop_front() {
                 let cursor = reading.cursor(&next.id);
-                return Ok(Some((wire::record(&next, cursor), (reading, opened))));
+                return Ok(Some((wire::record(&next, cursor), (reading, opened, draining, begun))));
+            }
+            if mem::replace(&mut begun, true) && draining.is_cancelled() {
+                let what = "this node is stopping: read on at another, behind the last record";
+                return Err(status::grpc(&Error::new(Code::Unavailable, what)));
             }
             match reading.next().await.map_err(|error| status::grpc(&error))? {
                 Some(more) => opened = more.into(),

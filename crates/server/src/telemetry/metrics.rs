@@ -20,7 +20,7 @@ use switchboard_core::{
 };
 
 use super::{
-    Bus, Chat, Presence, Sessions, Vault,
+    Bus, Chat, Presence, Sessions, Signals, Vault,
     histogram::{Histogram, REQUEST_NANOS, SYNC_NANOS},
     known::Known,
     process,
@@ -57,6 +57,8 @@ pub struct Metrics {
     pub(crate) presence: Presence,
     /// Those of sessions.
     pub(crate) sessions: Sessions,
+    /// Those of signals between nodes.
+    pub(crate) signals: Signals,
     /// Those of the vault.
     pub(crate) vault: Vault,
     scraped: Scraped,
@@ -187,6 +189,7 @@ impl Metrics {
             chat: Chat::new(&mut r),
             presence: Presence::new(&mut r),
             sessions: Sessions::new(&mut r),
+            signals: Signals::new(&mut r),
             vault: Vault::new(&mut r),
             scraped: Scraped::new(&mut r),
             told: Mutex::default(),

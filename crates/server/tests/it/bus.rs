@@ -1,6 +1,7 @@
 //! The bus, as its users meet it, over every transport.
 
 mod ephemeral;
+mod nodes;
 mod places;
 mod queues;
 mod reader;

@@ -1,5 +1,6 @@
 //! Chat, as its users meet it, over every transport.
 
+mod nodes;
 mod rest;
 
 use serde_json::{Value, json};

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 
 use switchboard_core::store::Condition;
+use switchboard_proto::v1::{
+    RetrieveRequest, StoreRequest, Value, value, vault_service_client::VaultServiceClient,
+};
 use switchboard_server::{Limits, Stopped};
 use tokio::{net::TcpStream, sync::mpsc, task::JoinSet};
 use tokio_stream::wrappers::ReceiverStream;
@@ -38,6 +41,39 @@ async fn what_was_taken_is_answered_and_the_stream_says_goodbye() {
     drop((client, answers, requests));
     node.ended().await.unwrap();
     assert!(TcpStream::connect(node.main).await.is_err(), "nobody listens any more");
+}
+
+/// An end without an error would say that there are no more.
+#[tokio::test]
+async fn records_that_are_being_read_end_with_an_error() {
+    let mut node = Node::start().await;
+    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", node.main)).unwrap();
+    let mut client = VaultServiceClient::new(channel.connect().await.unwrap());
+    let text = format!("\"{}\"", "a".repeat(900_000));
+    for number in 0..40 {
+        let mut request = StoreRequest::default();
+        (request.tenant, request.id) = ("a".to_owned(), format!("record-{number}"));
+        request.encryption_key = "a key".to_owned();
+        request.value = Some(Value { content: Some(value::Content::Json(text.clone())) });
+        client.store(request).await.unwrap();
+    }
+    let mut request = RetrieveRequest::default();
+    (request.tenant, request.id) = ("a".to_owned(), "*".to_owned());
+    request.encryption_key = "a key".to_owned();
+    let mut records = client.retrieve(request).await.unwrap().into_inner();
+    assert!(records.message().await.unwrap().is_some());
+    node.stop.cancel();
+    let mut read = 1;
+    let end = loop {
+        match records.message().await {
+            Ok(Some(_)) => read += 1,
+            Ok(None) => panic!("it ends after {read} of 40"),
+            Err(end) => break end,
+        }
+    };
+    assert_eq!(end.code(), Code::Unavailable, "{end:?}");
+    drop((client, records));
+    node.ended().await.unwrap();
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 mod bus;
 mod chat;
+mod cluster;
 mod connections;
 mod drain;
 mod grpc;

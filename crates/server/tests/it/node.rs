@@ -16,6 +16,7 @@ use switchboard_core::{
     Code, Error, Millis,
     ingest::{Entry, Ledger, Recording},
     presence::{Answer, Appended, Journal, Page, Place, Report},
+    signals::Alone,
     store::{Condition, Store, Vitals},
     time::Clock,
 };
@@ -193,9 +194,6 @@ impl Node {
     }
 
     async fn serving(world: Arc<World>, limits: Limits, vault: VaultOptions) -> Self {
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listeners = Listeners::bind(free, free, free).await.unwrap();
-        let addresses = listeners.addresses();
         let ports = Ports {
             chats: Arc::new(Model::default()),
             records: Arc::new(Model::default()),
@@ -204,9 +202,22 @@ impl Node {
             journal: Arc::clone(&world) as _,
             store: Arc::clone(&world) as _,
             clock: Arc::clone(&world) as _,
+            signals: Arc::new(Alone),
         };
-        let server = Server::new(ports, Metrics::new(), limits, listeners);
-        let server = server.with_vault(vault).unwrap();
+        Self::of(&world, ports, limits, |server| server.with_vault(vault).unwrap()).await
+    }
+
+    /// A node on these ports.
+    pub(crate) async fn of(
+        world: &Arc<World>,
+        ports: Ports,
+        limits: Limits,
+        setup: impl FnOnce(Server) -> Server,
+    ) -> Self {
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listeners = Listeners::bind(free, free, free).await.unwrap();
+        let addresses = listeners.addresses();
+        let server = setup(Server::new(ports, Metrics::new(), limits, listeners));
         let stop = CancellationToken::new();
         let mut running = JoinSet::new();
         running.spawn(server.run(stop.clone(), DEADLINE));
@@ -214,7 +225,7 @@ impl Node {
             main: addresses.main,
             tcp: addresses.tcp,
             admin: addresses.admin,
-            world,
+            world: Arc::clone(world),
             stop,
             running,
         }

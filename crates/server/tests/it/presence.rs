@@ -1,5 +1,7 @@
 //! Who is online: over sessions, gateways, and restarts.
 
+mod nodes;
+
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,

@@ -1,13 +1,14 @@
 //! `switchboard serve`: a node.
 
 mod bus;
+mod nodes;
 mod sessions;
 mod vault;
 
 use std::{net::SocketAddr, path::PathBuf, process, sync::Arc, time::Duration};
 
 use clap::Args;
-use switchboard_core::{Error, time::Forward};
+use switchboard_core::Error;
 use switchboard_server::{
     Limits, Listeners, Ports, Roles, Server,
     telemetry::{self, LogFormat, Metrics},
@@ -15,7 +16,7 @@ use switchboard_server::{
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Failure, clock::SystemClock, output, store};
+use crate::{Failure, output, store};
 
 /// Start a node; no options needed.
 #[derive(Clone, Debug, Args)]
@@ -41,8 +42,8 @@ pub(crate) struct Options {
     #[arg(long, env = "SWITCHBOARD_ROLES", default_value = "gateway,status,api")]
     roles: String,
 
-    /// The node with the role `status`, for a gateway that has it not; for example
-    /// `http://127.0.0.1:7400`.
+    /// The node with the role `status`, for a gateway that has it not, where nodes share no store;
+    /// for example `http://127.0.0.1:7400`.
     #[arg(long, env = "SWITCHBOARD_STATUS_URL")]
     status_url: Option<String>,
 
@@ -55,9 +56,8 @@ pub(crate) struct Options {
     #[arg(long, env = "SWITCHBOARD_METRICS_PER_TENANT")]
     metrics_per_tenant: bool,
 
-    /// What keeps the truth: `embedded`, one directory of this machine.
-    #[arg(long, env = "SWITCHBOARD_STORE", default_value = "embedded")]
-    pub(crate) store: String,
+    #[command(flatten)]
+    pub(crate) nodes: nodes::Nodes,
 
     /// Listen on other addresses than loopback although anybody who reaches them may do anything.
     #[arg(long, env = "SWITCHBOARD_INSECURE")]
@@ -171,6 +171,7 @@ enum Format {
 /// Runs a node until it is told to stop.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     options.check_addresses()?;
+    options.nodes.check()?;
     options.check_roles()?;
     if !options.core_dumps {
         keep_memory_to_itself()?;
@@ -194,22 +195,23 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::failed(error.to_string()))?;
     let metrics = Metrics::new();
+    let signals = options.nodes.signals().await?;
     let store = store::open(options, Arc::clone(&metrics) as _).await?;
     let ports = Ports {
-        chats: Arc::clone(&store) as _,
-        ledger: Arc::clone(&store) as _,
-        journal: Arc::clone(&store) as _,
-        records: Arc::clone(&store) as _,
-        log: Arc::clone(&store) as _,
-        store: Arc::clone(&store) as _,
-        clock: Arc::new(Forward::new(SystemClock)),
+        signals,
+        chats: Arc::clone(&store.chats),
+        ledger: Arc::clone(&store.ledger),
+        journal: Arc::clone(&store.journal),
+        records: Arc::clone(&store.records),
+        log: Arc::clone(&store.log),
+        store: Arc::clone(&store.store),
+        clock: Arc::clone(&store.clock),
     };
     let server = options.roles(Server::new(ports, metrics, options.limits(), listeners))?;
     tracing::info!(addresses = %server.addresses(), "ready");
     output::line(format_args!("listening {}", server.addresses()))?;
     let ended = server.run(stop, Duration::from_secs(options.drain_seconds)).await;
-    // Whatever the end: what was acknowledged is put away.
-    let _ = tokio::task::spawn_blocking(move || store.close()).await;
+    store.close().await;
     match ended {
         Ok(()) => {
             tracing::info!("stopped");
@@ -224,7 +226,7 @@ impl Options {
     fn check_roles(&self) -> Result<Roles, Failure> {
         let usage = |error: Error| Failure::usage(format!("--roles, --status-url: {error}"));
         let roles = self.roles.parse::<Roles>().map_err(usage)?;
-        roles.check(self.status_url.as_deref()).map_err(usage)?;
+        roles.check(self.status_url.as_deref(), self.nodes.is_shared()).map_err(usage)?;
         Ok(roles)
     }
 
@@ -238,6 +240,7 @@ impl Options {
             Failure::usage(format!("--vault-memory-kib, --vault-passes: {error}"))
         })?;
         let server = server.with_origins(origins).with_retention(self.bus.retention());
+        let server = server.with_looks(self.nodes.looks());
         Ok(server.with_metrics_per_tenant(self.metrics_per_tenant))
     }
 
@@ -258,7 +261,8 @@ impl Options {
                 Format::Text => LogFormat::Text,
                 Format::Json => LogFormat::Json,
             },
-            filter: self.log_filter.clone(),
+            // What it has to say is said by whoever uses it, once.
+            filter: format!("async_nats=off,{}", self.log_filter),
             otlp_endpoint: self.otlp_endpoint.clone(),
             sample: self.trace_sample,
         }

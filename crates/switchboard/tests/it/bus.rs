@@ -43,7 +43,7 @@ async fn presence(client: &Client) -> Vec<(String, u64, bool)> {
     read(client, "sys.presence.*").await.into_iter().map(told).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscriber_sees_all_once_over_restarts() {
     let mut node = Node::start();
     let mut events = client(&node).subscribe(Interest::new(["a.>"]), "start").await.unwrap();

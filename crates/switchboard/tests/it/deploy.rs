@@ -20,7 +20,7 @@ fn services(compose: &str) -> Services {
         let depth = line.len() - line.trim_start().len();
         match (depth, line.split_once(':')) {
             (0, Some((key, _))) => (section, name) = (key.to_owned(), key.to_owned()),
-            (2, Some((key, _))) if section == "services" => name = key.trim().to_owned(),
+            (2, Some((key, _))) if section == "services" => key.trim().clone_into(&mut name),
             _ => services.entry(name.clone()).or_default().push(line.trim().to_owned()),
         }
     }
@@ -50,8 +50,8 @@ fn help(command: &str) -> String {
     words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Has the program read these arguments and variables, and do nothing. A variable is read as the flag
-/// that it stands for, which is what `--help` still looks at.
+/// Has the program read these arguments and variables, and do nothing. A variable is read as the
+/// flag that it stands for, which is what `--help` still looks at.
 #[track_caller]
 fn is_taken(args: &[String], variables: &[(String, String)]) {
     let help = help(&args[0]);

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::node::{DEADLINE, Node, run, switchboard};
+use crate::node::{Node, run, switchboard};
 
 fn ask(admin: &str, args: &[&str]) -> Output {
     let mut command = switchboard();
@@ -35,34 +35,6 @@ fn a_node_that_is_ready_is_well() {
     check(&run(command.arg("healthcheck").env("SWITCHBOARD_ADMIN_URL", &admin)), 0, "");
     // The main listener has no such page, and says so.
     check(&ask(&node.url(), &[]), 1, "404");
-}
-
-/// It runs, and takes no new work: nobody is to be sent there, and nobody is to restart it.
-#[test]
-fn a_node_that_drains_is_alive_and_not_ready() {
-    let mut node = Node::with(&["--log-segment-mib", "1", "--drain-seconds", "20"]);
-    let admin = format!("http://{}", node.admin);
-    // A request that does not end holds up the drain.
-    let mut held = std::net::TcpStream::connect(&node.main).unwrap();
-    let half = "POST /v1/tenants/a/ingest HTTP/1.1\r\nhost: a\r\ncontent-length: 20\r\n\r\n{";
-    std::io::Write::write_all(&mut held, half.as_bytes()).unwrap();
-    let waiting = || node.get_admin("/metrics").1.contains("switchboard_requests_in_flight");
-    assert!(waiting());
-    node.signal("TERM");
-    let begun = Instant::now();
-    let drains = loop {
-        let asked = ask(&admin, &[]);
-        if asked.status.code() == Some(1) {
-            break asked;
-        }
-        assert!(begun.elapsed() < DEADLINE, "it does not drain");
-    };
-    check(&drains, 1, "503");
-    check(&drains, 1, "draining");
-    check(&ask(&admin, &["--live"]), 0, "");
-    drop(held);
-    assert_eq!(node.ended(), 0);
-    check(&ask(&admin, &["--live"]), 1, "can't be reached");
 }
 
 #[test]

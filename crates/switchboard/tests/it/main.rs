@@ -13,4 +13,5 @@ mod ingest;
 mod node;
 mod presence;
 mod start;
+mod transfer;
 mod vault;

@@ -50,7 +50,11 @@ impl Node {
     }
 
     pub(crate) fn with(options: &[&str]) -> Self {
-        let folder = TempDir::new().unwrap();
+        Self::on(TempDir::new().unwrap(), options)
+    }
+
+    /// A node on a folder whose data may be there already.
+    pub(crate) fn on(folder: TempDir, options: &[&str]) -> Self {
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         let (child, [main, tcp, admin]) = spawn(folder.path(), [FREE; 3], &options);
         Self { folder, child, main, tcp, admin, options, errs: false }

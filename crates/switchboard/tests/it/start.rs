@@ -36,6 +36,40 @@ fn what_can_not_be_served_is_refused() {
 }
 
 #[test]
+fn a_store_that_nodes_share_and_signals_between_them_go_together() {
+    let (store, signals) = ("postgres://u:secret@127.0.0.1:1/x", "nats://127.0.0.1:1");
+    refused(&["--store", store], 2, "say where with --signals");
+    refused(&["--signals", signals], 2, "name the database with --store");
+    refused(&["--store", store, "--signals", "redis://x"], 2, "no address of a NATS server");
+    let shared = ["--store", store, "--signals", signals];
+    let with_url = ["--roles", "gateway", "--status-url", "http://127.0.0.1:7400"];
+    refused(&[&shared[..], &with_url].concat(), 2, "need no status URL");
+    let mut command = switchboard();
+    let output = run(command.args(["migrate", "--store", "embedded"]));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("postgres://"), "{told}");
+}
+
+#[test]
+fn signals_that_are_not_to_be_had_are_told_when_a_node_starts() {
+    let free = "127.0.0.1:0";
+    let listen = ["--listen", free, "--tcp-listen", free, "--admin-listen", free];
+    let nowhere = [
+        "--store",
+        "postgres://u:secret@127.0.0.1:1/x",
+        "--signals",
+        "nats://u:secret@127.0.0.1:1",
+    ];
+    let mut command = switchboard();
+    let output = run(command.arg("serve").args(listen).args(nowhere));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("NATS at 127.0.0.1:1 is not reached"), "{told}");
+    assert!(!told.contains("secret"), "{told}");
+}
+
+#[test]
 fn an_unknown_option_in_the_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("node.toml");

@@ -21,29 +21,29 @@ use super::queue::{Events, GivenUp, Queue};
 /// What is one tenant's.
 #[derive(Debug)]
 pub(super) struct Own {
-    events: Events,
-    newest: u64,
-    newest_at: Millis,
+    pub(super) events: Events,
+    pub(super) newest: u64,
+    pub(super) newest_at: Millis,
     /// The newest sequence of each key, whether it is kept or not.
-    keys: BTreeMap<String, u64>,
+    pub(super) keys: BTreeMap<String, u64>,
     /// How often events have expired.
-    expiries: u64,
+    pub(super) expiries: u64,
     /// By the filter of a rule, the newest sequence that expired by it, and with which of those.
-    expired: BTreeMap<TopicFilter, (u64, u64)>,
-    queues: BTreeMap<QueueName, Queue>,
-    clients: BTreeMap<ClientId, Stay>,
+    pub(super) expired: BTreeMap<TopicFilter, (u64, u64)>,
+    pub(super) queues: BTreeMap<QueueName, Queue>,
+    pub(super) clients: BTreeMap<ClientId, Stay>,
     /// What was not told yet.
     appended: Vec<Event>,
     ready: BTreeSet<QueueName>,
 }
 
 /// From when a client came to its first gateway until it leaves the last.
-#[derive(Debug, Default)]
-struct Stay {
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Stay {
     /// The newest session at each gateway.
-    gateways: BTreeMap<GatewayId, u64>,
+    pub(super) gateways: BTreeMap<GatewayId, u64>,
     /// The newest of all, those included that have ended.
-    newest: u64,
+    pub(super) newest: u64,
 }
 
 impl Default for Own {

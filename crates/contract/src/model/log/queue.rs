@@ -18,23 +18,23 @@ pub(super) struct Queue {
     pub(super) settings: QueueSettings,
     name: QueueName,
     /// None behind this place was delivered; all others were, or have expired.
-    place: u64,
+    pub(super) place: u64,
     /// What was delivered and is not done with.
-    held: BTreeMap<u64, Held>,
-    dead_lettered: u64,
-    acknowledged: u64,
-    redelivered: u64,
+    pub(super) held: BTreeMap<u64, Held>,
+    pub(super) dead_lettered: u64,
+    pub(super) acknowledged: u64,
+    pub(super) redelivered: u64,
 }
 
 /// An event that was delivered so often, and is not done with.
 #[derive(Debug)]
-struct Held {
-    attempts: u32,
-    place: Place,
+pub(super) struct Held {
+    pub(super) attempts: u32,
+    pub(super) place: Place,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     /// With a consumer.
     InFlight { until: Millis },
     /// Back in the queue.

@@ -57,6 +57,11 @@ impl Group {
         mem::take(&mut self.answers)
     }
 
+    /// What it says so far.
+    pub(super) fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
     /// Adds an entry, for which there must be room.
     pub(super) fn write(&mut self, entry: &Entry<'_>) {
         entry.write(&mut self.payload);
@@ -157,7 +162,7 @@ impl Writer {
     }
 
     /// What is durable can be read. Says what is to be signalled.
-    fn let_read(&mut self) -> Result<Vec<Signal>, Error> {
+    pub(super) fn let_read(&mut self) -> Result<Vec<Signal>, Error> {
         let chunk: Arc<[u8]> = self.group.payload.as_slice().into();
         // One long group is no reason to keep its room for ever.
         self.group.payload.clear();

@@ -312,7 +312,7 @@ impl Writer {
     }
 
     /// The number of a tenant, which is given one if it has none. There must be room to say so.
-    fn tenant(&mut self, tenant: &Tenant) -> u32 {
+    pub(super) fn tenant(&mut self, tenant: &Tenant) -> u32 {
         self.tenants.number(tenant).unwrap_or_else(|| {
             self.group.write(&Entry::Tenant(*tenant));
             self.fresh.tenants.push(*tenant);

@@ -166,7 +166,7 @@ impl Writer {
     }
 
     /// What is durable can be read.
-    fn publish(&mut self) {
+    pub(super) fn publish(&mut self) {
         let mut state = self.shared.change();
         for change in self.group.changes.drain(..) {
             state.apply(change);

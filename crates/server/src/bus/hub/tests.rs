@@ -4,12 +4,14 @@ use futures_util::task::noop_waker;
 use switchboard_core::{
     Millis,
     bus::{Body, Content},
+    signals::Alone,
 };
 
 use super::{super::mailbox::Taken, *};
+use crate::relay::Ears;
 
 fn hub(bounds: (usize, usize)) -> Arc<Hub> {
-    Hub::new(&Metrics::new(), bounds)
+    Hub::new(&Metrics::new(), bounds, &Ears::new(Arc::new(Alone)))
 }
 
 fn tenant() -> Tenant {

@@ -117,6 +117,7 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
+        self.hub.ears.subscribe(self.queue.tenant, false);
         let mut all = self.hub.waitings();
         let Some(waitings) = all.get_mut(&self.queue) else { return };
         waitings.step_out(&self.token);

@@ -217,7 +217,7 @@ impl Bus {
     pub(super) fn submit(&mut self, node: &Node) {
         self.publish.submit(node, |drafts| node.ports.log.publish(drafts));
         if !self.ephemeral.is_empty() {
-            node.bus.hub.publish(&self.tenant, std::mem::take(&mut self.ephemeral));
+            node.relay.publish(&self.tenant, std::mem::take(&mut self.ephemeral));
         }
     }
 

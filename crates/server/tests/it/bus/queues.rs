@@ -33,13 +33,13 @@ async fn look(node: &Node) -> v1::Queue {
     node.bus().await.get_queue(request).await.unwrap().into_inner()
 }
 
-fn done(done: u32) -> Result<SettleResponse, String> {
-    Ok(SettleResponse { done, refused: Vec::new() })
+fn done(done: u32) -> SettleResponse {
+    SettleResponse { done, refused: Vec::new() }
 }
 
-fn refused(delivery: &str, code: &str) -> Result<SettleResponse, String> {
+fn refused(delivery: &str, code: &str) -> SettleResponse {
     let refused = v1::RefusedDelivery { delivery: delivery.to_owned(), code: code.to_owned() };
-    Ok(SettleResponse { done: 0, refused: vec![refused] })
+    SettleResponse { done: 0, refused: vec![refused] }
 }
 
 fn sequence(delivery: &v1::Delivery) -> u64 {
@@ -83,9 +83,9 @@ async fn each_event_is_one_consumers_and_done_with_once_acknowledged() {
                     assert_eq!(delivery.attempt, 1, "{way:?}");
                     assert!(got.insert(sequence(&delivery)), "{way:?}: two have one");
                     let said = Said { ack: &[&delivery.delivery], ..Said::default() };
-                    assert_eq!(worker.settle(said).await, done(1), "{way:?}");
+                    assert_eq!(worker.settle(said).await, Ok(done(1)), "{way:?}");
                     let again = worker.settle(said).await;
-                    assert_eq!(again, refused(&delivery.delivery, "not_found"), "{way:?}");
+                    assert_eq!(again, Ok(refused(&delivery.delivery, "not_found")), "{way:?}");
                 }
             }
         }
@@ -109,7 +109,7 @@ async fn what_is_given_back_comes_again_and_in_the_end_goes_to_the_dead_letters(
             assert_eq!((sequence(&delivery), delivery.attempt), (published, attempt), "{way:?}");
             let nack = [&*delivery.delivery];
             let said = Said { nack: &nack, delay_ms, reason: "no such order", ..Said::default() };
-            assert_eq!(worker.settle(said).await, done(1), "{way:?}");
+            assert_eq!(worker.settle(said).await, Ok(done(1)), "{way:?}");
             node.world.turn(Duration::from_millis(delay_ms.into()));
         }
         let letter = letters.next().await;
@@ -142,9 +142,9 @@ async fn what_is_not_settled_in_time_is_anothers() {
         assert_eq!((sequence(&second), second.attempt), (published, 2), "{way:?}");
         // Late, and what is another's is not settled by it.
         let late = slow.settle(Said { ack: &[&first.delivery], ..Said::default() }).await;
-        assert_eq!(late, refused(&first.delivery, "conflict"), "{way:?}");
+        assert_eq!(late, Ok(refused(&first.delivery, "conflict")), "{way:?}");
         let settled = other.settle(Said { ack: &[&second.delivery], ..Said::default() }).await;
-        assert_eq!(settled, done(1), "{way:?}");
+        assert_eq!(settled, Ok(done(1)), "{way:?}");
     }
 }
 
@@ -177,7 +177,7 @@ async fn a_pull_waits_as_long_as_it_may() {
     let node = Node::start().await;
     make(&node, "work", settings()).await.unwrap();
     let path = "/v1/tenants/a/queues/work/pull";
-    for ask in ["", "{}", "{\"max\":5,\"wait_ms\":50}"] {
+    for ask in ["{}", "{\"max\":5,\"wait_ms\":50}"] {
         let (status, body) = node.post(path, ask).await;
         assert_eq!((status, body.trim()), (200, "{\"deliveries\":[]}"), "{ask}");
     }
@@ -223,7 +223,11 @@ async fn what_can_not_be_is_refused_and_changes_nothing() {
             "invalid_topic",
         ),
     ] {
-        assert_eq!(make(&node, queue, settings.clone()).await, Err(code.to_owned()), "{settings:?}");
+        assert_eq!(
+            make(&node, queue, settings.clone()).await,
+            Err(code.to_owned()),
+            "{settings:?}"
+        );
     }
     assert_eq!(look(&node).await, before);
     for way in Way::ALL {
@@ -236,7 +240,7 @@ async fn what_can_not_be_is_refused_and_changes_nothing() {
     }
     let mut worker = Worker::open(&node, Way::Session(Over::Tcp), "work", 1).await;
     let nonsense = worker.settle(Said { ack: &["nonsense"], ..Said::default() }).await;
-    assert_eq!(nonsense, refused("nonsense", "not_found"));
+    assert_eq!(nonsense, Ok(refused("nonsense", "not_found")));
     for (said, code) in [
         (Said { nack: &["x"], delay_ms: 43_200_001, ..Said::default() }, "too_large"),
         (Said { nack: &["x"], reason: &"x".repeat(257), ..Said::default() }, "too_large"),
@@ -263,6 +267,9 @@ async fn a_queue_that_is_removed_ends_its_consumers() {
     })
     .await;
     // A new one of the name knows nothing of what the old one had.
-    assert_eq!(make(&node, "work", QueueSettings { max_deliveries: 2, ..settings() }).await, Ok(true));
+    assert_eq!(
+        make(&node, "work", QueueSettings { max_deliveries: 2, ..settings() }).await,
+        Ok(true)
+    );
     assert_eq!(look(&node).await.depth, 0);
 }

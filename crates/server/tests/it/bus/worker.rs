@@ -180,7 +180,9 @@ impl<'a> Worker<'a> {
                 loop {
                     match try_hear(line).await {
                         Some(Frame::Delivery(told)) => self.came.extend(told.delivery),
-                        Some(Frame::Settle(v1::SessionSettleResponse { done, refused, .. })) => {
+                        Some(Frame::Settle(v1::SessionSettleResponse {
+                            done, refused, ..
+                        })) => {
                             return Ok(v1::SettleResponse { done, refused });
                         }
                         Some(Frame::Error(error)) => return Err(error.code),

@@ -20,7 +20,7 @@ fn check(output: &Output, code: i32, out: &str, err: &str) {
 
 /// A line that shows an event, without its time.
 fn without_time(line: &str) -> String {
-    let is_time = |word: &&str| word.ends_with('Z') && word.contains("-") && word.contains(':');
+    let is_time = |word: &&str| word.ends_with('Z') && word.contains('-') && word.contains(':');
     line.split(' ').filter(|word| !is_time(word)).collect::<Vec<_>>().join(" ")
 }
 
@@ -69,9 +69,9 @@ fn events_are_published_and_printed() {
     check(&publish(&["a.b", "--type", "t", "2", "--key", "k"]), 1, "", "conflict");
     check(&publish(&["a.c", "--type", "u", "hello"]), 0, "published 2\n", "");
     let args = ["a.*", "--type", "t", "1"];
-    check(&publish(&args), 2, "", "only a filter has * and >");
-    check(&publish(&["sys.x", "--type", "t", "1"]), 2, "", "sys.");
-    check(&publish(&["a", "--type", "t t", "1"]), 2, "", "a type is");
+    check(&publish(&args), 1, "", "only a filter has * and >");
+    check(&publish(&["sys.x", "--type", "t", "1"]), 1, "", "sys.");
+    check(&publish(&["a", "--type", "t t", "1"]), 1, "", "a type is");
 
     let subscribe = |args: &[&str]| run(&mut node.command(&[&["subscribe"], args].concat()));
     let all = subscribe(&["a.>", "--after", "start", "--count", "2"]);
@@ -79,7 +79,7 @@ fn events_are_published_and_printed() {
     let some = subscribe(&["a.*", "--type", "u", "--after", "start", "--count", "1", "--json"]);
     let event: Value = serde_json::from_slice(&some.stdout).unwrap();
     assert_eq!((&event["sequence"], &event["topic"]), (&2.into(), &"a.c".into()));
-    check(&subscribe(&["a.>.b"]), 2, "", "a whole word may be *, and the last >");
+    check(&subscribe(&["a.>.b"]), 1, "", "a whole word may be *, and the last >");
     check(&subscribe(&["a", "--after", "99"]), 1, "", "invalid_cursor");
 }
 
@@ -110,7 +110,7 @@ fn a_queue_is_worked_through() {
     assert!(queue(&make).status.success());
     assert!(queue(&make).status.success(), "again, as it is");
     check(&queue(&["create", "work", "jobs.>", "--max-deliveries", "3"]), 1, "", "conflict");
-    check(&queue(&["create", "a.b", "jobs.>"]), 2, "", "a queue is 1 to 64");
+    check(&queue(&["create", "a.b", "jobs.>"]), 1, "", "a queue is 1 to 64");
     check(&queue(&["pull", "other"]), 1, "", "not_found");
     for number in ["1", "2", "3"] {
         let publish = ["publish", "jobs.a", "--type", "t", number];

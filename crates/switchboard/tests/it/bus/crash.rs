@@ -8,7 +8,7 @@ use std::{
 
 use switchboard_client::{
     Client,
-    bus::{Draft, Interest, QueueSettings, Settlement},
+    bus::{Delivery, Draft, Interest, QueueSettings, Settlement},
 };
 use tokio::{task::JoinSet, time};
 
@@ -34,6 +34,19 @@ struct Told {
     again: Vec<u64>,
 }
 
+impl Told {
+    /// These were delivered, and were acknowledged now.
+    fn see(&mut self, deliveries: &[Delivery]) {
+        for delivery in deliveries {
+            let sequence = delivery.event.sequence;
+            *self.seen.entry(sequence).or_default() += 1;
+            if self.acknowledged.contains(&sequence) {
+                self.again.push(sequence);
+            }
+        }
+    }
+}
+
 type Shared = Arc<Mutex<Told>>;
 
 fn client(url: &str) -> Client {
@@ -47,10 +60,10 @@ async fn publish(url: String, told: Shared, publisher: u32, round: u32) {
         let of = if number.is_multiple_of(4) { round / 2 } else { round };
         let key = format!("{publisher}-{of}-{number}");
         let draft = Draft::new(format!("jobs.{publisher}"), "t", key.clone()).with_key(&key);
-        let Ok(published) = client.publish(draft).await else { return };
-        let before = told.lock().unwrap().published.insert(key.clone(), published.sequence);
+        let Ok(answer) = client.publish(draft).await else { return };
+        let before = told.lock().unwrap().published.insert(key.clone(), answer.sequence);
         if let Some(before) = before {
-            assert_eq!((before, false), (published.sequence, published.new), "{key}");
+            assert_eq!((before, false), (answer.sequence, answer.new), "{key}");
         }
     }
 }
@@ -72,7 +85,7 @@ async fn consume(url: String, told: Shared) {
         }
         let Ok(settled) = client.settle("work", Settlement::ack(ids)).await else { return };
         // What is refused was settled by a try whose answer was lost, or was late.
-        let refused: BTreeSet<_> = settled.refused.into_iter().map(|it| it.delivery).collect();
+        let refused: BTreeSet<_> = settled.refused.into_iter().map(|it| it.id).collect();
         let done = deliveries.iter().filter(|it| !refused.contains(&it.id));
         let mut told = told.lock().unwrap();
         told.acknowledged.extend(done.map(|delivery| delivery.event.sequence));
@@ -145,15 +158,7 @@ async fn check(node: &Node, told: Shared) {
             let deliveries = client.pull("work", 1_000, Duration::from_millis(300)).await.unwrap();
             let ids = deliveries.iter().map(|delivery| delivery.id.clone());
             client.settle("work", Settlement::ack(ids)).await.unwrap();
-            let mut told = told.lock().unwrap();
-            for delivery in &deliveries {
-                let sequence = delivery.event.sequence;
-                *told.seen.entry(sequence).or_default() += 1;
-                if told.acknowledged.contains(&sequence) {
-                    told.again.push(sequence);
-                }
-            }
-            drop(told);
+            told.lock().unwrap().see(&deliveries);
             let queue = client.queue("work").await.unwrap();
             if (queue.depth, queue.in_flight) == (0, 0) {
                 return queue;
@@ -162,7 +167,7 @@ async fn check(node: &Node, told: Shared) {
     };
     let queue = time::timeout(DEADLINE, working).await.unwrap();
     let told = told.lock().unwrap();
-    assert_eq!(told.again, [], "what is done with does not come again");
+    assert!(told.again.is_empty(), "what is done with does not come again: {:?}", told.again);
     let missing: Vec<_> = by_key.values().filter(|it| !told.seen.contains_key(it)).collect();
     assert!(missing.is_empty(), "never delivered: {missing:?}");
     assert_eq!(queue.acknowledged, by_key.len() as u64);
