@@ -59,10 +59,6 @@ fn is_taken(args: &[String], variables: &[(String, String)]) {
     command.args(args);
     for (name, value) in variables {
         let flag = name.trim_start_matches("SWITCHBOARD_").to_lowercase().replace('_', "-");
-        // A program without nodes that share a store has no signals between them.
-        if flag == "signals" && !help.contains("--signals") {
-            continue;
-        }
         let is_its = |end| help.contains(&format!("[env: {name}{end}"));
         assert!(is_its("=") || is_its("]"), "{name} is no variable of {args:?}");
         command.arg(format!("--{flag}")).arg(value);
