@@ -34,6 +34,9 @@ impl Error {
 impl From<tonic::Status> for Error {
     fn from(status: tonic::Status) -> Self {
         let info = status.get_details_error_info();
+        // What came over the wire has no source: such a one was made here, by a connection that a
+        // node reset, say, as it stopped.
+        let broke = std::error::Error::source(&status).is_some();
         let code = info.filter(|info| info.domain == DOMAIN).map(|info| info.reason);
         let code = code.unwrap_or_else(|| {
             // Not from a node of ours: a transport that broke, or something in between.
@@ -42,6 +45,7 @@ impl From<tonic::Status> for Error {
                 | tonic::Code::Cancelled
                 | tonic::Code::Unknown
                 | tonic::Code::DeadlineExceeded => "unavailable",
+                tonic::Code::Internal if broke => "unavailable",
                 tonic::Code::InvalidArgument => "invalid_request",
                 tonic::Code::ResourceExhausted => "too_many_requests",
                 tonic::Code::NotFound | tonic::Code::Unimplemented => "not_found",
@@ -54,5 +58,20 @@ impl From<tonic::Status> for Error {
             (message, Some(source)) => format!("{message}: {source}"),
         };
         Self { code, message }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_broke_is_worth_another_try() {
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let mut status = tonic::Status::internal("h2 protocol error");
+        status.set_source(std::sync::Arc::new(broken));
+        assert!(Error::from(status).is_unavailable());
+        let told = Error::from(tonic::Status::internal("a defect"));
+        assert_eq!((told.code(), told.is_unavailable()), ("internal", false));
     }
 }
