@@ -16,7 +16,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -108,13 +108,14 @@ struct Shared<W> {
     news: Notify,
     /// Whether nothing is taken now.
     away: AtomicBool,
-    weight: AtomicU64,
     health: Arc<Health>,
 }
 
 #[derive(Debug)]
 struct Waiting<W> {
     works: Vec<W>,
+    /// How much they are.
+    weight: usize,
     /// Since when the first of them has waited.
     since: Instant,
 }
@@ -127,10 +128,9 @@ impl<W: Work> Lane<W> {
     ) -> Self {
         let shared = Arc::new(Shared {
             name,
-            waiting: Mutex::new(Waiting { works: Vec::new(), since: Instant::now() }),
+            waiting: Mutex::new(Waiting { works: Vec::new(), weight: 0, since: Instant::now() }),
             news: Notify::new(),
             away: AtomicBool::new(false),
-            weight: AtomicU64::new(0),
             health: Arc::clone(&ground.health),
         });
         ground.tasks.spawn(Running::new(Arc::clone(&shared), writer, ground).run());
@@ -169,14 +169,13 @@ impl<W: Work> Shared<W> {
         if self.away.load(Ordering::Acquire) || self.health.closing().is_cancelled() {
             return Err(away());
         }
-        let weight = work.weight().max(1) as u64;
         let mut waiting = self.lock();
-        if WAITING_MAX as u64 <= self.weight.load(Ordering::Relaxed) {
+        if WAITING_MAX <= waiting.weight {
             let what = "more waits to be written than is taken: try again in a moment";
             return Err(core::Error::new(core::Code::TooManyRequests, what));
         }
-        self.weight.fetch_add(weight, Ordering::Relaxed);
         self.health.waiting.fetch_add(1, Ordering::Relaxed);
+        waiting.weight += weight_of(&work);
         if waiting.works.is_empty() {
             waiting.since = Instant::now();
         }
@@ -193,22 +192,20 @@ impl<W: Work> Shared<W> {
     /// Takes what goes together, and since when the first of it has waited.
     fn take(&self) -> (Vec<W>, Instant) {
         let mut waiting = self.lock();
-        let mut weight = 0;
-        let count = waiting
-            .works
-            .iter()
-            .take_while(|work| {
-                let first = weight == 0;
-                weight += work.weight().max(1);
-                first || weight <= GROUP_MAX
-            })
-            .count();
+        let (mut count, mut weight) = (0, 0);
+        for work in &waiting.works {
+            let more = weight + weight_of(work);
+            // One that is more than a group goes alone.
+            if 0 < count && GROUP_MAX < more {
+                break;
+            }
+            (count, weight) = (count + 1, more);
+        }
         let rest = waiting.works.split_off(count);
         let taken = std::mem::replace(&mut waiting.works, rest);
+        waiting.weight -= weight;
         let since = waiting.since;
         drop(waiting);
-        let weight: usize = taken.iter().map(|work| work.weight().max(1)).sum();
-        self.weight.fetch_sub(weight as u64, Ordering::Relaxed);
         self.health.waiting.fetch_sub(taken.len() as u64, Ordering::Relaxed);
         (taken, since)
     }
@@ -232,6 +229,11 @@ impl<W: Work> Shared<W> {
         self.health.work(self.name);
         self.away.store(false, Ordering::Release);
     }
+}
+
+/// Nothing is for nothing: so that what waits is bounded whatever it is.
+fn weight_of(work: &impl Work) -> usize {
+    work.weight().max(1)
 }
 
 fn away() -> core::Error {

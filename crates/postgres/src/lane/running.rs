@@ -142,25 +142,20 @@ impl<T: Writer> Running<T> {
             Try::Refused(error) | Try::Unable(error) => {
                 let lane = self.shared.name;
                 tracing::warn!(lane, error = %error.chain(), "nothing was written");
-                let mut error = Some(error);
-                for work in group {
-                    work.answer(Err(error.take().unwrap_or_else(away)));
-                }
+                // Only one can be told the cause: it can't be copied.
+                let causes = std::iter::once(error).chain(std::iter::repeat_with(away));
+                refuse(group, causes);
                 Some(link)
             }
             Try::Again => {
-                for work in group {
-                    work.answer(Err(away()));
-                }
+                refuse(group, std::iter::repeat_with(away));
                 Some(link)
             }
             Try::Unknown(error) => {
                 let lane = self.shared.name;
                 let what = "it is not known whether a group was written";
                 tracing::warn!(lane, error = %error.chain(), what);
-                for work in group {
-                    work.answer(Err(unknown()));
-                }
+                refuse(group, std::iter::repeat_with(unknown));
                 None
             }
         }
@@ -230,6 +225,12 @@ impl<T: Writer> Running<T> {
             }
             Err(error) => Try::Unknown(unavailable(error)),
         }
+    }
+}
+
+fn refuse<W: Work>(group: Vec<W>, errors: impl Iterator<Item = core::Error>) {
+    for (work, error) in group.into_iter().zip(errors) {
+        work.answer(Err(error));
     }
 }
 
