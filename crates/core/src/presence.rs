@@ -4,6 +4,7 @@
 //! [`Window`], which knows at any moment how many unique clients were seen in the last three
 //! minutes, and keeps them in a [`Journal`], from which it knows it again after a restart.
 
+mod bytes;
 mod window;
 
 use std::{fmt, pin::Pin};

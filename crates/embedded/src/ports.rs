@@ -43,7 +43,7 @@ impl switchboard_core::ingest::Ledger for Embedded {
 impl Journal for Embedded {
     fn append(&self, report: &Report) -> Answer<Appended> {
         let (answer, answered) = oneshot::channel();
-        let (bytes, at) = (presence::encode(report), report.at);
+        let (bytes, at) = (report.to_bytes(), report.at);
         self.reports.ask(presence::Request::Append { bytes, at, answer });
         Box::pin(async { told(answered).await.map(|()| None) })
     }

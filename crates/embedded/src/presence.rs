@@ -112,13 +112,6 @@ impl Request {
     }
 }
 
-/// A report as it is kept.
-pub(crate) fn encode(report: &Report) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    codec::write(report, &mut bytes);
-    bytes
-}
-
 impl Keeper {
     /// Opens what is there, or makes it.
     pub(crate) fn open(

@@ -12,7 +12,6 @@
 //! gateway had reported at that moment, all of which can be seen from then on; what comes after
 //! that are the reports of [`Journal::others`].
 
-mod codec;
 mod reading;
 mod writer;
 
@@ -52,7 +51,7 @@ impl Front {
 impl Journal for Front {
     fn append(&self, report: &Report) -> Answer<Appended> {
         let (gateway, at) = (number_of(report.gateway), report.at.0);
-        let bytes = codec::write(report);
+        let bytes = report.to_bytes();
         let append = |answer| Job::Append(Append { gateway, at, bytes, answer });
         Box::pin(self.lane.ask(append))
     }
@@ -127,5 +126,5 @@ fn place_of(gateway: i64, number: i64) -> Place {
 /// A report as it was kept; an error if it is none, which says that somebody else wrote it.
 fn report(bytes: &[u8]) -> Result<Report> {
     let odd = || Error::new(Code::Internal, "the journal has a report that can't be read");
-    codec::read(bytes).ok_or_else(odd)
+    Report::from_bytes(bytes).ok_or_else(odd)
 }

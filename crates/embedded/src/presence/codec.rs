@@ -1,24 +1,12 @@
-//! A report as bytes.
+//! Reports in a payload of the log.
 //!
 //! ```text
-//! record     length u32 | report                several in one payload; a long one: `pieces.rs`
-//! report     1 u8 | gateway u64 | at i64 | count u32 | count × tenant
-//! tenant     length u8 | name | connected u32 | count u32 | count × sighting
-//! sighting   length u8 | client | status and 0x80 if seen u8 | sessions u16 | seen i64 if seen
+//! record     length u32 | report     several in one payload; a long one: `pieces.rs`
 //! ```
 //!
-//! Numbers are little-endian; times are milliseconds of Unix time. The first byte of a report is
-//! the version of its format.
+//! Numbers are little-endian. What a report is as bytes, the core says.
 
 use std::iter;
-
-use switchboard_core::{
-    ClientId, Millis,
-    presence::{GatewayId, Report, Sighting, Status, TenantReport},
-};
-
-const VERSION: u8 = 1;
-const SEEN: u8 = 0x80;
 
 /// How many bytes a report of so many takes as a record.
 pub(super) const fn record_len(report: usize) -> usize {
@@ -46,50 +34,6 @@ pub(super) fn records(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Appends a report.
-pub(super) fn write(report: &Report, bytes: &mut Vec<u8>) {
-    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes();
-    let text = |bytes: &mut Vec<u8>, text: &[u8]| {
-        // Names are at most 64 bytes long, clients 128.
-        bytes.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
-        bytes.extend_from_slice(text);
-    };
-    bytes.push(VERSION);
-    bytes.extend(report.gateway.0.to_le_bytes());
-    bytes.extend(report.at.0.to_le_bytes());
-    bytes.extend(count(report.tenants.len()));
-    for part in &report.tenants {
-        text(bytes, part.tenant.as_bytes());
-        bytes.extend(part.connected.to_le_bytes());
-        bytes.extend(count(part.sightings.len()));
-        for Sighting { client, seen, status, sessions } in &part.sightings {
-            text(bytes, client.as_str().as_bytes());
-            let status = match status {
-                Status::Unknown => 0,
-                Status::Even => 1,
-                Status::Odd => 2,
-            };
-            bytes.push(status | if seen.is_some() { SEEN } else { 0 });
-            bytes.extend(sessions.to_le_bytes());
-            if let Some(Millis(seen)) = seen {
-                bytes.extend(seen.to_le_bytes());
-            }
-        }
-    }
-}
-
-/// Reads a report; none if the bytes are none.
-pub(super) fn read(bytes: &[u8]) -> Option<Report> {
-    let mut reader = Reader(bytes);
-    if reader.array()? != [VERSION] {
-        return None;
-    }
-    let gateway = GatewayId(u64::from_le_bytes(reader.array()?));
-    let at = Millis(i64::from_le_bytes(reader.array()?));
-    let tenants = (0..reader.u32()?).map(|_| reader.tenant()).collect::<Option<_>>()?;
-    reader.0.is_empty().then_some(Report { gateway, at, tenants })
-}
-
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -106,40 +50,16 @@ impl<'a> Reader<'a> {
     pub(super) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
-
-    fn text(&mut self) -> Option<&'a str> {
-        let [len] = self.array()?;
-        str::from_utf8(self.bytes(len.into())?).ok()
-    }
-
-    fn tenant(&mut self) -> Option<TenantReport> {
-        let tenant = self.text()?.parse().ok()?;
-        let connected = self.u32()?;
-        let sightings = (0..self.u32()?).map(|_| self.sighting()).collect::<Option<_>>()?;
-        Some(TenantReport { tenant, connected, sightings })
-    }
-
-    fn sighting(&mut self) -> Option<Sighting> {
-        let client = ClientId::new(self.text()?).ok()?;
-        let [flags] = self.array()?;
-        let status = match flags & !SEEN {
-            0 => Status::Unknown,
-            1 => Status::Even,
-            2 => Status::Odd,
-            _ => return None,
-        };
-        let sessions = u16::from_le_bytes(self.array()?);
-        let seen = match flags & SEEN {
-            0 => None,
-            _ => Some(Millis(i64::from_le_bytes(self.array()?))),
-        };
-        Some(Sighting { client, seen, status, sessions })
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::{collection::vec, prelude::*};
+
+    use switchboard_core::{
+        ClientId, Millis,
+        presence::{GatewayId, Report, Sighting, Status, TenantReport},
+    };
 
     use super::*;
 
@@ -172,18 +92,16 @@ mod tests {
         fn reports_come_back(reports in vec(reports(), 0..4)) {
             let mut payload = Vec::new();
             for report in &reports {
-                let mut bytes = Vec::new();
-                write(report, &mut bytes);
-                put_record(&bytes, &mut payload);
+                put_record(&report.to_bytes(), &mut payload);
             }
-            let found: Option<Vec<_>> = records(&payload).map(read).collect();
+            let found: Option<Vec<_>> = records(&payload).map(Report::from_bytes).collect();
             prop_assert_eq!(found, Some(reports));
         }
 
         #[test]
         fn any_bytes_can_be_read(bytes in vec(any::<u8>(), 0..200)) {
-            let _ = read(&bytes);
-            let _: Vec<_> = records(&bytes).map(read).collect();
+            let _ = Report::from_bytes(&bytes);
+            let _: Vec<_> = records(&bytes).map(Report::from_bytes).collect();
         }
     }
 }

@@ -96,7 +96,7 @@ impl Pieces {
         let Some(piece) = Piece::read(payload) else {
             let mut newest = Millis(i64::MIN);
             for record in codec::records(payload) {
-                let report = codec::read(record)?;
+                let report = Report::from_bytes(record)?;
                 newest = newest.max(report.at);
                 found(report);
             }
@@ -107,7 +107,7 @@ impl Pieces {
             self.report.extend_from_slice(piece.bytes);
         }
         if self.has_begun() && self.len <= self.report.len() as u64 {
-            let report = codec::read(&self.report)?;
+            let report = Report::from_bytes(&self.report)?;
             self.give_up();
             found(report);
         }
@@ -129,9 +129,7 @@ mod tests {
     }
 
     fn bytes(at: i64) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        codec::write(&report(at), &mut bytes);
-        bytes
+        report(at).to_bytes()
     }
 
     fn pieces(at: i64) -> Vec<Vec<u8>> {

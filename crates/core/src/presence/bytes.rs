@@ -1,4 +1,4 @@
-//! A report as bytes.
+//! A report as bytes, as stores keep it.
 //!
 //! ```text
 //! report     1 u8 | gateway u64 | at i64 | count u32 | count × tenant
@@ -7,65 +7,61 @@
 //! ```
 //!
 //! Numbers are little-endian; times are milliseconds of Unix time. The first byte is the version of
-//! the format: a node reads all that were ever written.
+//! the format: whatever was ever written is read.
 
-use switchboard_core::{
-    ClientId, Millis,
-    presence::{GatewayId, Report, Sighting, Status, TenantReport},
-};
+use super::{GatewayId, Report, Sighting, Status, TenantReport};
+use crate::{ClientId, Millis};
 
 const VERSION: u8 = 1;
 const SEEN: u8 = 0x80;
 
-/// A report as bytes.
-pub(super) fn write(report: &Report) -> Vec<u8> {
-    let sightings: usize = report.tenants.iter().map(|part| part.sightings.len()).sum();
-    let mut bytes = Vec::with_capacity(32 + 64 * report.tenants.len() + 32 * sightings);
-    write_to(report, &mut bytes);
-    bytes
-}
-
-fn write_to(report: &Report, bytes: &mut Vec<u8>) {
-    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes();
-    let text = |bytes: &mut Vec<u8>, text: &[u8]| {
-        // Names are at most 64 bytes long, clients 128.
-        bytes.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
-        bytes.extend_from_slice(text);
-    };
-    bytes.push(VERSION);
-    bytes.extend(report.gateway.0.to_le_bytes());
-    bytes.extend(report.at.0.to_le_bytes());
-    bytes.extend(count(report.tenants.len()));
-    for part in &report.tenants {
-        text(bytes, part.tenant.as_bytes());
-        bytes.extend(part.connected.to_le_bytes());
-        bytes.extend(count(part.sightings.len()));
-        for Sighting { client, seen, status, sessions } in &part.sightings {
-            text(bytes, client.as_str().as_bytes());
-            let status = match status {
-                Status::Unknown => 0,
-                Status::Even => 1,
-                Status::Odd => 2,
-            };
-            bytes.push(status | if seen.is_some() { SEEN } else { 0 });
-            bytes.extend(sessions.to_le_bytes());
-            if let Some(Millis(seen)) = seen {
-                bytes.extend(seen.to_le_bytes());
+impl Report {
+    /// The report as bytes, which [`Report::from_bytes`] reads.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let sightings: usize = self.tenants.iter().map(|part| part.sightings.len()).sum();
+        let mut bytes = Vec::with_capacity(32 + 64 * self.tenants.len() + 32 * sightings);
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes();
+        let text = |bytes: &mut Vec<u8>, text: &[u8]| {
+            // Names are at most 64 bytes long, clients 128.
+            bytes.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
+            bytes.extend_from_slice(text);
+        };
+        bytes.push(VERSION);
+        bytes.extend(self.gateway.0.to_le_bytes());
+        bytes.extend(self.at.0.to_le_bytes());
+        bytes.extend(count(self.tenants.len()));
+        for part in &self.tenants {
+            text(&mut bytes, part.tenant.as_bytes());
+            bytes.extend(part.connected.to_le_bytes());
+            bytes.extend(count(part.sightings.len()));
+            for Sighting { client, seen, status, sessions } in &part.sightings {
+                text(&mut bytes, client.as_str().as_bytes());
+                let status = match status {
+                    Status::Unknown => 0,
+                    Status::Even => 1,
+                    Status::Odd => 2,
+                };
+                bytes.push(status | if seen.is_some() { SEEN } else { 0 });
+                bytes.extend(sessions.to_le_bytes());
+                if let Some(Millis(seen)) = seen {
+                    bytes.extend(seen.to_le_bytes());
+                }
             }
         }
+        bytes
     }
-}
 
-/// Reads a report; none if the bytes are none.
-pub(super) fn read(bytes: &[u8]) -> Option<Report> {
-    let mut reader = Reader(bytes);
-    if reader.array()? != [VERSION] {
-        return None;
+    /// The report that bytes are; none if they are none.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader(bytes);
+        if reader.array()? != [VERSION] {
+            return None;
+        }
+        let gateway = GatewayId(u64::from_le_bytes(reader.array()?));
+        let at = Millis(i64::from_le_bytes(reader.array()?));
+        let tenants = (0..reader.u32()?).map(|_| reader.tenant()).collect::<Option<_>>()?;
+        reader.0.is_empty().then_some(Self { gateway, at, tenants })
     }
-    let gateway = GatewayId(u64::from_le_bytes(reader.array()?));
-    let at = Millis(i64::from_le_bytes(reader.array()?));
-    let tenants = (0..reader.u32()?).map(|_| reader.tenant()).collect::<Option<_>>()?;
-    reader.0.is_empty().then_some(Report { gateway, at, tenants })
 }
 
 struct Reader<'a>(&'a [u8]);
@@ -148,7 +144,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_report_comes_back(report in reports()) {
-            prop_assert_eq!(read(&write(&report)), Some(report));
+            prop_assert_eq!(Report::from_bytes(&report.to_bytes()), Some(report));
         }
 
         #[test]
@@ -156,7 +152,7 @@ mod tests {
             if let (Some(first), true) = (bytes.first_mut(), known) {
                 *first = VERSION;
             }
-            let _ = read(&bytes);
+            let _ = Report::from_bytes(&bytes);
         }
     }
 }
