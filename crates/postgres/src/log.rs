@@ -5,7 +5,7 @@
 //! decides ([`writer`]). Whoever reads asks the database by himself ([`search`]). Signals are those
 //! of what this node has written: another carries them on.
 
-mod append;
+pub(crate) mod append;
 mod attend;
 mod expire;
 mod group;

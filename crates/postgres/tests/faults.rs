@@ -133,6 +133,17 @@ fn connections(server: &Server, url: &str) -> usize {
     server.sql(url, count).unwrap().trim().parse().unwrap()
 }
 
+/// Waits until everything is taken again, and holds the connections to how many there were.
+async fn is_well_again(store: &Postgres, server: &Server, (url, before): (&str, usize)) {
+    until("it is well again", async || {
+        store.journal.others(Vec::new()).await.is_ok()
+            && store.store.vitals().condition == Condition::Writable
+    })
+    .await;
+    let now = connections(server, url);
+    assert!(now <= before + 3, "{now} connections, before {before}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_was_killed_is_waited_for_and_all_goes_on() {
     let mut server = Server::start().unwrap();
@@ -165,13 +176,7 @@ async fn a_server_that_was_killed_is_waited_for_and_all_goes_on() {
         assert!(read.elapsed() < 3 * ANSWER, "reads were told in {:?}", read.elapsed());
         server.start_again().unwrap();
         load.goes_on().await;
-        until("it is well again", async || {
-            store.journal.others(Vec::new()).await.is_ok()
-                && store.store.vitals().condition == Condition::Writable
-        })
-        .await;
-        let now = connections(&server, &url);
-        assert!(now <= before + 3, "{now} connections, before {before}");
+        is_well_again(&store, &server, (&url, before)).await;
     }
     load.end(&server, &url).await;
 }
@@ -207,13 +212,7 @@ async fn a_server_that_stands_still_is_waited_for_and_nothing_is_lost() {
     until("5 s have passed", async || Duration::from_secs(5) < frozen.elapsed()).await;
     server.thaw();
     load.goes_on().await;
-    until("it is well again", async || {
-        store.journal.others(Vec::new()).await.is_ok()
-            && store.store.vitals().condition == Condition::Writable
-    })
-    .await;
-    let now = connections(&server, &url);
-    assert!(now <= before + 3, "{now} connections, before {before}");
+    is_well_again(&store, &server, (&url, before)).await;
     load.end(&server, &url).await;
 }
 

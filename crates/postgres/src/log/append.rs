@@ -28,8 +28,8 @@ const LOCK: &str = "SELECT tenant, newest, newest_at, labels, queues FROM bus_he
      AND h.number = q.number AND h.kind = 1 AND h.at >= q.first_at AND h.at <= p.now LIMIT 1) h)) \
      ORDER BY tenant FOR UPDATE";
 
-/// With the last of their events.
-const LABELS: &str = "SELECT d.place, l.number, e.ordinal, e.volume \
+/// Topics and types, with the last of their events.
+pub(crate) const LABELS: &str = "SELECT d.place, l.number, e.ordinal, e.volume \
      FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY \
      d (tenant, topic, type, place) \
      CROSS JOIN LATERAL (SELECT number FROM bus_label l \
@@ -37,10 +37,10 @@ const LABELS: &str = "SELECT d.place, l.number, e.ordinal, e.volume \
      LEFT JOIN LATERAL (SELECT ordinal, volume FROM bus_event e \
      WHERE e.tenant = d.tenant AND e.label = l.number ORDER BY e.sequence DESC LIMIT 1) e ON true";
 
-const NEW_LABELS: &str = "INSERT INTO bus_label (tenant, number, topic, type) \
+pub(crate) const NEW_LABELS: &str = "INSERT INTO bus_label (tenant, number, topic, type) \
      SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::text[])";
 
-const EVENTS: &str = "INSERT INTO bus_event \
+pub(crate) const EVENTS: &str = "INSERT INTO bus_event \
      (tenant, sequence, at, label, ordinal, volume, key, body) \
      SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::int[], $5::bigint[], \
      $6::bigint[], $7::bytea[], $8::bytea[])";

@@ -17,7 +17,10 @@ use super::{
     place::{self, Shelf, Value},
     tenant,
 };
-use crate::link::Link;
+use crate::{
+    link::Link,
+    log::append::{EVENTS, LABELS, NEW_LABELS},
+};
 
 const HEADS: &str = "INSERT INTO bus_head (tenant) SELECT DISTINCT unnest($1::text[]) \
      ON CONFLICT DO NOTHING";
@@ -32,26 +35,9 @@ const THERE: &str = "SELECT h.tenant, h.labels, coalesce(e.sequence, 0) FROM bus
      LEFT JOIN LATERAL (SELECT sequence FROM bus_event e WHERE e.tenant = h.tenant \
      ORDER BY e.sequence DESC LIMIT 1) e ON true WHERE h.tenant = ANY ($1::text[])";
 
-/// Topics and types, with the last of their events.
-const LABELS: &str = "SELECT d.place, l.number, e.ordinal, e.volume \
-     FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY \
-     d (tenant, topic, type, place) \
-     CROSS JOIN LATERAL (SELECT number FROM bus_label l \
-     WHERE l.tenant = d.tenant AND l.topic = d.topic AND l.type = d.type LIMIT 1) l \
-     LEFT JOIN LATERAL (SELECT ordinal, volume FROM bus_event e \
-     WHERE e.tenant = d.tenant AND e.label = l.number ORDER BY e.sequence DESC LIMIT 1) e ON true";
-
-const NEW_LABELS: &str = "INSERT INTO bus_label (tenant, number, topic, type) \
-     SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::text[])";
-
 const LABELLED: &str = "UPDATE bus_head h SET labels = d.labels \
      FROM (SELECT tenant, max(number) AS labels FROM unnest($1::text[], $2::int[]) \
      d (tenant, number) GROUP BY tenant) d WHERE h.tenant = d.tenant";
-
-const EVENTS: &str = "INSERT INTO bus_event \
-     (tenant, sequence, at, label, ordinal, volume, key, body) \
-     SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::int[], $5::bigint[], \
-     $6::bigint[], $7::bytea[], $8::bytea[])";
 
 const NEWEST: &str = "UPDATE bus_head h SET newest = d.newest, newest_at = d.at \
      FROM unnest($1::text[], $2::bigint[], $3::bigint[]) d (tenant, newest, at) \

@@ -8,8 +8,9 @@ use std::{
 
 use crate::node::{Node, run, switchboard};
 
+/// Holds a command to its exit code, to what it prints, and to what it says of it.
 #[track_caller]
-fn check(output: &Output, code: i32, out: &str, err: &str) {
+pub(crate) fn check(output: &Output, code: i32, out: &str, err: &str) {
     let (told, complained) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "{told}{complained}");

@@ -7,16 +7,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::node::{Node, run, until};
-
-#[track_caller]
-fn check(output: &Output, code: i32, out: &str, err: &str) {
-    let (told, complained) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{told}{complained}");
-    assert_eq!(told, out, "{complained}");
-    assert!(complained.contains(err), "{err:?} is not in {complained:?}");
-}
+use crate::{
+    commands::check,
+    node::{Node, run, until},
+};
 
 /// A line that shows an event, without its time.
 fn without_time(line: &str) -> String {
