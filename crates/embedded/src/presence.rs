@@ -18,10 +18,7 @@ use std::{
     },
 };
 
-use switchboard_core::{
-    Code, Millis,
-    presence::{Page, Report},
-};
+use switchboard_core::{Code, Millis, presence::Page};
 use tokio::sync::oneshot;
 
 use self::pieces::Pieces;

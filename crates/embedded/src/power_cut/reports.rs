@@ -20,7 +20,7 @@ use crate::{
     Error,
     disk::{Disk, Folder},
     open,
-    presence::{Group, Keeper, Request, encode},
+    presence::{Group, Keeper, Request},
 };
 
 /// A journal on a simulated disk.
@@ -52,7 +52,7 @@ impl Rig {
 
     fn append(&mut self, number: u32) {
         let report = report(number);
-        let (bytes, at) = (encode(&report), report.at);
+        let (bytes, at) = (report.to_bytes(), report.at);
         self.ask(|answer| Request::Append { bytes, at, answer }).unwrap();
         self.disk.acked(vec![(entry(0, number), number.into())]);
     }
