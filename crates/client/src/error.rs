@@ -34,9 +34,6 @@ impl Error {
 impl From<tonic::Status> for Error {
     fn from(status: tonic::Status) -> Self {
         let info = status.get_details_error_info();
-        // What came over the wire has no source: such a one was made here, by a connection that a
-        // node reset, say, as it stopped.
-        let broke = std::error::Error::source(&status).is_some();
         let code = info.filter(|info| info.domain == DOMAIN).map(|info| info.reason);
         let code = code.unwrap_or_else(|| {
             // Not from a node of ours: a transport that broke, or something in between.
@@ -45,7 +42,7 @@ impl From<tonic::Status> for Error {
                 | tonic::Code::Cancelled
                 | tonic::Code::Unknown
                 | tonic::Code::DeadlineExceeded => "unavailable",
-                tonic::Code::Internal if broke => "unavailable",
+                tonic::Code::Internal if broke(&status) => "unavailable",
                 tonic::Code::InvalidArgument => "invalid_request",
                 tonic::Code::ResourceExhausted => "too_many_requests",
                 tonic::Code::NotFound | tonic::Code::Unimplemented => "not_found",
@@ -59,6 +56,17 @@ impl From<tonic::Status> for Error {
         };
         Self { code, message }
     }
+}
+
+/// Whether a connection broke on the way: one that a node reset as it stopped, say. What came over
+/// the wire has no source; and where HTTP/2 itself was not understood, who answers is no node, and
+/// asking again does not make it one.
+fn broke(status: &tonic::Status) -> bool {
+    let first = std::error::Error::source(status);
+    let mut causes = std::iter::successors(first, |cause| cause.source()).peekable();
+    let not_understood =
+        |cause: &_| <dyn std::error::Error>::downcast_ref(cause).is_some_and(h2::Error::is_library);
+    causes.peek().is_some() && !causes.any(not_understood)
 }
 
 #[cfg(test)]
