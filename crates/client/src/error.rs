@@ -58,15 +58,20 @@ impl From<tonic::Status> for Error {
     }
 }
 
-/// Whether a connection broke on the way: one that a node reset as it stopped, say. What came over
-/// the wire has no source; and where HTTP/2 itself was not understood, who answers is no node, and
-/// asking again does not make it one.
-fn broke(status: &tonic::Status) -> bool {
+/// What a call was made to fail by here, from the outermost on. What came over the wire has none.
+pub(crate) fn causes(
+    status: &tonic::Status,
+) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
     let first = std::error::Error::source(status);
-    let mut causes = std::iter::successors(first, |cause| cause.source()).peekable();
-    let not_understood =
-        |cause: &_| <dyn std::error::Error>::downcast_ref(cause).is_some_and(h2::Error::is_library);
-    causes.peek().is_some() && !causes.any(not_understood)
+    std::iter::successors(first, |cause| cause.source())
+}
+
+/// Whether a connection broke on the way: one that a node reset as it stopped, say. Where HTTP/2
+/// itself was not understood, who answers is no node, and asking again does not make it one.
+fn broke(status: &tonic::Status) -> bool {
+    let mut causes = causes(status).peekable();
+    causes.peek().is_some()
+        && !causes.any(|cause| cause.downcast_ref().is_some_and(h2::Error::is_library))
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@ use std::{
 use tokio::time::{self, Instant};
 use tonic_types::StatusExt as _;
 
-use crate::{Error, error::DOMAIN};
+use crate::{
+    Error,
+    error::{DOMAIN, causes},
+};
 
 /// The first pause is up to this long, and each may be twice as long as the one before.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -35,15 +38,23 @@ where
 /// Whether a call did not reach the node, or the node took nothing of it: then it says that it is
 /// full. `unavailable` may come after the work.
 fn did_nothing(status: &tonic::Status) -> bool {
-    let mut cause = error::Error::source(status);
-    while let Some(error) = cause {
-        if error.is::<tonic::ConnectError>() {
-            return true;
-        }
-        cause = error.source();
-    }
     let info = status.get_details_error_info();
-    info.is_some_and(|info| info.domain == DOMAIN && info.reason == "too_many_requests")
+    causes(status).any(was_not_taken)
+        || info.is_some_and(|info| info.domain == DOMAIN && info.reason == "too_many_requests")
+}
+
+/// Whether a call failed before the node had it: nobody listened, the connection closed before the
+/// call was sent, or the node went away without it (RFC 9113, 6.8 and 8.7).
+fn was_not_taken(cause: &(dyn error::Error + 'static)) -> bool {
+    let went_away = |error: &h2::Error| match error.reason() {
+        // `h2` tells it of the streams only that the node has not taken.
+        Some(h2::Reason::NO_ERROR) => error.is_go_away() && error.is_remote(),
+        Some(h2::Reason::REFUSED_STREAM) => error.is_reset() && error.is_remote(),
+        _ => false,
+    };
+    cause.is::<tonic::ConnectError>()
+        || cause.downcast_ref().is_some_and(hyper::Error::is_canceled)
+        || cause.downcast_ref().is_some_and(went_away)
 }
 
 /// The pauses of a first failure, and until when to try.

@@ -2,6 +2,8 @@
 
 use std::{
     collections::VecDeque,
+    convert::Infallible,
+    io,
     net::{Ipv4Addr, SocketAddr},
     pin::Pin,
     sync::{Arc, Mutex},
@@ -19,7 +21,11 @@ use switchboard_proto::v1::{
     StoreRequest, StoreResponse, value,
     vault_service_server::{VaultService, VaultServiceServer},
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    task::JoinSet,
+};
 use tokio_stream::{Stream, StreamExt as _, wrappers::TcpListenerStream};
 use tonic::{Code, Request, Response, Status, transport::Server};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -223,6 +229,45 @@ async fn a_store_with_a_version_is_tried_again_where_it_did_nothing() {
     });
     assert!(stored.is_ok(), "{stored:?}");
     assert_eq!(running.vault.stores.lock().unwrap().len(), 1);
+}
+
+/// A node that goes away at the first call on each connection, and says that the last it has taken
+/// is this one. Ends with the number of calls that it was sent.
+async fn goes_away(listener: TcpListener, last: u8) -> usize {
+    let mut calls = 0;
+    let serve = async {
+        loop {
+            let (mut stream, _) = listener.accept().await?;
+            // Its settings, empty; and away.
+            stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await?;
+            stream.read_exact(&mut [0; b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()]).await?;
+            let mut head = [0; 9];
+            // To the first head of a request.
+            while head[3] != 1 {
+                stream.read_exact(&mut head).await?;
+                let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+                stream.read_exact(&mut vec![0; usize::try_from(length).unwrap()]).await?;
+            }
+            calls += 1;
+            stream.write_all(&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last, 0, 0, 0, 0]).await?;
+        }
+    };
+    let served: Result<Result<Infallible, io::Error>, _> =
+        tokio::time::timeout(TIMEOUT * 2, serve).await;
+    assert!(served.is_err(), "{served:?}");
+    calls
+}
+
+#[tokio::test]
+async fn a_store_with_a_version_is_tried_again_where_the_node_left_without_it() {
+    for (last, expected) in [(0, 2..usize::MAX), (1, 1..2)] {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let client = client.with_timeout(TIMEOUT);
+        let (stored, calls) = tokio::join!(store(&client, Some(3)), goes_away(listener, last));
+        assert_eq!(stored.unwrap_err().code(), "unavailable");
+        assert!(expected.contains(&calls), "{calls} calls, the last taken is {last}");
+    }
 }
 
 async fn retrieve(
