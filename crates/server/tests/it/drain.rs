@@ -106,6 +106,7 @@ async fn health_and_metrics_answer_while_the_node_drains() {
     until("the request is under way", async || node.world.recorded() == 1).await;
     node.stop.cancel();
     until("draining", async || node.admin("/readyz").await.0 == 503).await;
+    assert_eq!(node.admin("/healthz").await, (200, "ok\n".to_owned()), "alive, but not ready");
     let (_, metrics) = node.admin("/metrics").await;
     let in_flight = "switchboard_requests_in_flight{capability=\"ingest\",\
                      operation=\"ingest\",transport=\"grpc\"} 1";
