@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use async_nats::{Client, Subscriber};
+use async_nats::Subscriber;
 use futures_util::StreamExt as _;
 use switchboard_core::signals::Subject;
 use tokio::sync::Notify;
@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     message::{Came, Parts},
     news::News,
-    written,
+    wire::Wire,
 };
 
 /// What is to be heard.
@@ -38,8 +38,7 @@ impl Ears {
     /// Hears what is wanted, until stopped.
     pub(crate) async fn hear(
         &self,
-        client: Client,
-        node: u64,
+        wire: Wire,
         news: Arc<News>,
         (tasks, stop): (TaskTracker, CancellationToken),
     ) {
@@ -61,7 +60,7 @@ impl Ears {
                 wanted.into_iter().filter(|subject| !heard.contains_key(subject)).collect();
             for subject in &new {
                 // Taken by the client at once, unless the server is away for long.
-                let subscribing = client.subscribe(written(subject));
+                let subscribing = wire.subscribe(subject);
                 let answer = tokio::select! {
                     () = stop.cancelled() => return,
                     answer = subscribing => answer,
@@ -69,7 +68,12 @@ impl Ears {
                 match answer {
                     Ok(subscriber) => {
                         let hearing = stop.child_token();
-                        tasks.spawn(listen(subscriber, node, Arc::clone(&news), hearing.clone()));
+                        tasks.spawn(listen(
+                            subscriber,
+                            wire.node,
+                            Arc::clone(&news),
+                            hearing.clone(),
+                        ));
                         heard.insert(subject.clone(), hearing);
                     }
                     Err(error) => tracing::warn!(%error, %subject, "a subject can't be heard"),

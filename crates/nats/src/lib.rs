@@ -8,6 +8,7 @@ mod ears;
 mod message;
 mod news;
 mod outbox;
+mod wire;
 
 use std::{fmt, future, sync::Arc, time::Duration};
 
@@ -24,10 +25,10 @@ use switchboard_core::{
 use tokio::time::{self, Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{ears::Ears, news::News, outbox::Outbox};
+use self::{ears::Ears, news::News, outbox::Outbox, wire::Wire};
 
 /// What all our subjects begin with. The number is that of the format of what is told.
-const PREFIX: &str = "switchboard.1.";
+pub(crate) const PREFIX: &str = "switchboard.1.";
 
 /// What is asked of nobody: that nobody is there is answered by the server itself, which has then
 /// seen all that was sent before.
@@ -75,24 +76,26 @@ impl Nats {
     }
 
     /// Connects to one of the servers at `urls`, which are separated by commas. From then on it
-    /// connects again by itself, for ever.
+    /// connects again by itself, for ever. Nodes hear each other that name the same `cluster`: 1 to
+    /// 64 of `[A-Za-z0-9_-]`.
     ///
     /// # Errors
     ///
-    /// [`Code::InvalidRequest`] for what is no address; [`Code::Unavailable`] when no server is
+    /// [`Code::InvalidRequest`] for what is no address, or no name of a cluster; [`Code::Unavailable`] when no server is
     /// reached within 5 seconds, one is too old, or it refuses rights.
-    pub async fn connect(urls: &str) -> Result<Self> {
-        let servers = servers(urls)?;
+    pub async fn connect(urls: &str, cluster: &str) -> Result<Self> {
+        let (servers, prefix) = (servers(urls)?, wire::prefix(cluster)?);
         let news = Arc::new(News::default());
         let client = connect(servers, &news).await?;
         check_server(&client, &news).await?;
         let (ears, stop) = (Arc::new(Ears::default()), CancellationToken::new());
         let (outbox, outgoing) = outbox::outbox();
-        let (node, tasks) = (rand::rng().random(), TaskTracker::new());
-        tasks.spawn(outgoing.send(client.clone(), node, Arc::clone(&news), stop.clone()));
-        let hearing = (Arc::clone(&ears), client.clone(), Arc::clone(&news));
+        let wire = Wire::new(client.clone(), rand::rng().random(), prefix);
+        let tasks = TaskTracker::new();
+        tasks.spawn(outgoing.send(wire.clone(), Arc::clone(&news), stop.clone()));
+        let hearing = (Arc::clone(&ears), Arc::clone(&news));
         let held = (tasks.clone(), stop.clone());
-        tasks.spawn(async move { hearing.0.hear(hearing.1, node, hearing.2, held).await });
+        tasks.spawn(async move { hearing.0.hear(wire, hearing.1, held).await });
         tasks.spawn(settle_doubts(client.clone(), Arc::clone(&news), stop.clone()));
         Ok(Self { client, news, ears, outbox, stop })
     }
@@ -136,11 +139,6 @@ impl Signals for Nats {
     fn counts(&self) -> Counts {
         self.news.counts()
     }
-}
-
-/// A subject as it is written on the wire.
-fn written(subject: &Subject) -> String {
-    format!("{PREFIX}{subject}")
 }
 
 fn servers(urls: &str) -> Result<Vec<ServerAddr>> {

@@ -5,12 +5,12 @@ use std::sync::{
     atomic::{AtomicU32, AtomicUsize, Ordering},
 };
 
-use async_nats::{Client, connection::State};
+use async_nats::connection::State;
 use switchboard_core::signals::{PAYLOAD_BYTES_MAX, Subject};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio_util::sync::CancellationToken;
 
-use crate::{message, news::News, written};
+use crate::{message, news::News, wire::Wire};
 
 /// The most signals that wait.
 const SIGNALS_MAX: usize = 16_384;
@@ -58,21 +58,17 @@ impl Outbox {
 
 impl Outgoing {
     /// Sends what waits, in order, until stopped.
-    pub(crate) async fn send(
-        mut self,
-        client: Client,
-        node: u64,
-        news: Arc<News>,
-        stop: CancellationToken,
-    ) {
+    pub(crate) async fn send(mut self, wire: Wire, news: Arc<News>, stop: CancellationToken) {
         let signals = AtomicU32::new(0);
         let send = async {
             while let Some((subject, payload)) = self.waiting.recv().await {
                 let signal = signals.fetch_add(1, Ordering::Relaxed);
-                let mut sent = client.connection_state() == State::Connected;
-                for message in message::write(node, signal, &payload, client.max_payload()) {
+                let mut sent = wire.client.connection_state() == State::Connected;
+                for message in
+                    message::write(wire.node, signal, &payload, wire.client.max_payload())
+                {
                     // Waits while the server takes nothing; what comes meanwhile is let go of.
-                    sent = sent && client.publish(written(&subject), message).await.is_ok();
+                    sent = sent && wire.publish(&subject, message).await.is_ok();
                 }
                 self.bytes.fetch_sub(payload.len(), Ordering::Relaxed);
                 news.sent(sent);

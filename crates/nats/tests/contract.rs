@@ -19,7 +19,7 @@ impl AsRef<Nodes> for Opened {
 async fn nats() -> Opened {
     let server = Server::start().unwrap();
     let node = async || {
-        let node = switchboard_nats::Nats::connect(&server.url()).await.unwrap();
+        let node = switchboard_nats::Nats::connect(&server.url(), "a").await.unwrap();
         Arc::new(node) as Arc<dyn Signals>
     };
     let nodes = [node().await, node().await, node().await];

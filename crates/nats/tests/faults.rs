@@ -57,6 +57,11 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// A node of the cluster `a`.
+async fn connect(urls: &str) -> switchboard_core::Result<Nats> {
+    Nats::connect(urls, "a").await
+}
+
 /// Two nodes, of which the second hears what the first tells.
 struct Pair {
     server: Server,
@@ -70,8 +75,7 @@ impl Pair {
     async fn start() -> Self {
         let server = Server::start().unwrap();
         let [teller, hearer] = [server.url(), server.url()];
-        let (teller, hearer) =
-            (Nats::connect(&teller).await.unwrap(), Nats::connect(&hearer).await.unwrap());
+        let (teller, hearer) = (connect(&teller).await.unwrap(), connect(&hearer).await.unwrap());
         let heard = Arc::new(Heard::default());
         hearer.listen(Arc::clone(&heard) as _);
         let subject = Subject::of_all("news");
@@ -139,13 +143,32 @@ async fn what_others_tell_of_our_subjects_is_counted_and_passed_over() {
     let pair = Pair::start().await;
     let stranger = async_nats::connect(pair.server.url()).await.unwrap();
     for bytes in [&b""[..], b"hello", &[1; 21], &[0xff; 4_000]] {
-        stranger.publish("switchboard.1.news", bytes.to_vec().into()).await.unwrap();
+        stranger.publish("switchboard.1.a.news", bytes.to_vec().into()).await.unwrap();
     }
     stranger.flush().await.unwrap();
     until("they are counted", || pair.hearer.counts().foreign == 4).await;
     pair.reaches("afterwards").await;
     let payloads = pair.heard.payloads.lock().unwrap();
     assert!(payloads.iter().all(|it| it.starts_with(b"at first") || it.starts_with(b"afterwards")));
+}
+
+/// Staging and production on one server, say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_of_two_clusters_do_not_hear_each_other() {
+    let pair = Pair::start().await;
+    let other = Nats::connect(&pair.server.url(), "b").await.unwrap();
+    let heard = Arc::new(Heard::default());
+    other.listen(Arc::clone(&heard) as _);
+    other.hear(&pair.subject);
+    until("the other hears", || 0 < heard.missed()).await;
+    other.tell(&pair.subject, b"of the other".to_vec());
+    until("it is sent", || other.counts().sent == 1).await;
+    pair.reaches("after both").await;
+    // What was sent later has come: so would have what was sent before.
+    pair.reaches("later").await;
+    assert!(!pair.heard.has(b"of the other"));
+    assert!(heard.payloads.lock().unwrap().is_empty(), "nothing of the first is heard");
+    assert_eq!((pair.hearer.counts().foreign, other.counts().foreign), (0, 0));
 }
 
 #[track_caller]
@@ -156,8 +179,10 @@ fn refused(connected: switchboard_core::Result<Nats>, code: Code, what: &str) {
 
 #[tokio::test]
 async fn what_is_no_address_is_refused_at_once() {
+    let named = Nats::connect("nats://127.0.0.1:1", "a.b").await;
+    refused(named, Code::InvalidRequest, "a cluster's name is");
     for wrong in ["", "nats", "127.0.0.1:4222", "http://a", "nats://", "nats://a,", "nats://a:b"] {
-        refused(Nats::connect(wrong).await, Code::InvalidRequest, "no address of a NATS server");
+        refused(connect(wrong).await, Code::InvalidRequest, "no address of a NATS server");
     }
 }
 
@@ -165,7 +190,7 @@ async fn what_is_no_address_is_refused_at_once() {
 async fn a_server_that_is_not_there_is_told_within_seconds() {
     let began = Instant::now();
     let url = format!("nats://u:secret@127.0.0.1:{}", free_port().unwrap());
-    let connected = Nats::connect(&url).await;
+    let connected = connect(&url).await;
     assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
     assert!(!format!("{connected:?}").contains("secret"));
     refused(connected, Code::Unavailable, "is not reached");
@@ -176,7 +201,7 @@ async fn one_that_comes_a_moment_late_is_waited_for() {
     let mut server = Server::start().unwrap();
     server.kill();
     let url = server.url();
-    let connecting = Nats::connect(&url);
+    let connecting = connect(&url);
     let starting = async {
         sleep(Duration::from_millis(700)).await;
         server.start_again().unwrap();
@@ -200,7 +225,7 @@ async fn one_that_is_too_old_is_refused() {
         }
     });
     let url = format!("nats://127.0.0.1:{port}");
-    refused(Nats::connect(&url).await, Code::Unavailable, "at least 2.2.0");
+    refused(connect(&url).await, Code::Unavailable, "at least 2.2.0");
 }
 
 /// A server with a user for each right.
@@ -217,17 +242,16 @@ authorization: { users: [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rights_that_are_missing_are_told_at_once() {
     let server = Server::with(USERS).unwrap();
-    let connect = async |user: &str| {
-        Nats::connect(&format!("nats://{user}@127.0.0.1:{}", server.port())).await
-    };
+    let as_user =
+        async |user: &str| connect(&format!("nats://{user}@127.0.0.1:{}", server.port())).await;
     for user in ["all:secr%40t", "ours:secret"] {
-        assert!(connect(user).await.unwrap().is_connected(), "{user}");
+        assert!(as_user(user).await.unwrap().is_connected(), "{user}");
     }
     for user in ["all:wrong", "nobody:secret"] {
-        refused(connect(user).await, Code::Unavailable, "does not let this node in");
+        refused(as_user(user).await, Code::Unavailable, "does not let this node in");
     }
     for user in ["none:secret", "deaf:secret"] {
-        refused(connect(user).await, Code::Unavailable, "must publish and subscribe to");
+        refused(as_user(user).await, Code::Unavailable, "must publish and subscribe to");
     }
-    refused(Nats::connect(&server.url()).await, Code::Unavailable, "does not let this node in");
+    refused(connect(&server.url()).await, Code::Unavailable, "does not let this node in");
 }

@@ -15,6 +15,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0004_records.sql"),
     include_str!("../migrations/0005_bus.sql"),
     include_str!("../migrations/0006_transfer.sql"),
+    include_str!("../migrations/0007_cluster.sql"),
 ];
 
 /// What must be there for the lock. Many nodes may start at once, and each makes it.

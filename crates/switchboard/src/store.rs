@@ -51,6 +51,14 @@ enum Kept {
 }
 
 impl Opened {
+    /// The cluster that this node is one of, if the store is one that nodes share.
+    pub(crate) fn cluster(&self) -> Option<&str> {
+        match &self.kept {
+            Kept::Here(_) => None,
+            Kept::There(store) => Some(&store.cluster),
+        }
+    }
+
     /// Ends in good order: what was acknowledged is put away.
     pub(crate) async fn close(self) {
         match self.kept {

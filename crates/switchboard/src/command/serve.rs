@@ -195,8 +195,8 @@ async fn serve(options: &Options) -> Result<(), Failure> {
         .await
         .map_err(|error| Failure::failed(error.to_string()))?;
     let metrics = Metrics::new();
-    let signals = options.nodes.signals().await?;
     let store = store::open(options, Arc::clone(&metrics) as _).await?;
+    let signals = options.nodes.signals(store.cluster()).await?;
     let ports = Ports {
         signals,
         chats: Arc::clone(&store.chats),
