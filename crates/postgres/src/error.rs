@@ -21,10 +21,13 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)?;
-        match self.source.as_ref().and_then(tokio_postgres::Error::as_db_error) {
-            Some(told) => write!(f, ": {}", told.message()),
-            None => self.source.as_ref().map_or(Ok(()), |source| write!(f, ": {source}")),
+        if let Some(told) = self.source.as_ref().and_then(tokio_postgres::Error::as_db_error) {
+            return write!(f, ": {}", told.message());
         }
+        // Which certificate, which port: each cause says a part of it.
+        let first = self.source.as_ref().map(|source| source as &dyn std::error::Error);
+        std::iter::successors(first, |cause| cause.source())
+            .try_for_each(|cause| write!(f, ": {cause}"))
     }
 }
 

@@ -21,6 +21,7 @@ mod log;
 mod migrate;
 mod readers;
 mod records;
+mod tls;
 pub mod transfer;
 
 use std::{sync::Arc, time::Duration};
@@ -68,6 +69,9 @@ pub struct Postgres {
     pub store: Arc<dyn store::Store>,
     /// How far the machine's clock is ahead; 0 where there is none to compare.
     pub offset: Arc<Offset>,
+    /// What the nodes on this database are known by: hexadecimal digits with hyphens between them.
+    /// A copy of the database has the same.
+    pub cluster: String,
     tasks: TaskTracker,
     health: Arc<Health>,
 }
@@ -96,7 +100,7 @@ impl Ground {
 ///
 /// The address is none, the server is not reached, is too old, is not safe, or refuses a right.
 pub async fn migrate(address: &str) -> Result<(), Error> {
-    let connector = Connector::new(address.parse::<Address>()?);
+    let connector = Connector::new(address.parse::<Address>()?)?;
     let link = connector.connect().await?;
     address::check(&link).await?;
     migrate::run(&link).await
@@ -113,11 +117,12 @@ impl Postgres {
         options: Options,
         observer: Arc<dyn store::Observer>,
     ) -> Result<Self, Error> {
-        let connector = Connector::new(address.parse::<Address>()?);
+        let connector = Connector::new(address.parse::<Address>()?)?;
         let link = connector.connect().await?;
         address::check(&link).await?;
         migrate::run(&link).await?;
         transfer::check_finished(&link).await?;
+        let cluster = link.client.query_one("SELECT id::text FROM cluster", &[]).await?.get(0);
         let offset = Arc::new(Offset::default());
         if let Some(clock) = &options.clock {
             offset.look(&link, &**clock).await?;
@@ -138,6 +143,7 @@ impl Postgres {
             log: Arc::new(log::Front::new(&ground)),
             store: Arc::clone(&ground.health) as _,
             offset,
+            cluster,
             tasks: ground.tasks,
             health: ground.health,
         })

@@ -11,10 +11,16 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Mutex, task::AbortHandle};
-use tokio_postgres::{AsyncMessage, Client, NoTls, Statement};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::Mutex,
+    task::AbortHandle,
+};
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Statement, config::SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::task::TaskTracker;
 
-use crate::{Error, address::Address};
+use crate::{Error, address::Address, tls};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -42,7 +48,10 @@ const PLANS: &str = "SELECT set_config(name, value, false) \
 
 /// Makes connections.
 #[derive(Clone)]
-pub(crate) struct Connector(Arc<Address>);
+pub(crate) struct Connector {
+    address: Arc<Address>,
+    tls: Option<MakeRustlsConnect>,
+}
 
 /// A connection, and what was prepared on it.
 pub(crate) struct Link {
@@ -53,8 +62,13 @@ pub(crate) struct Link {
 }
 
 impl Connector {
-    pub(crate) fn new(address: Address) -> Self {
-        Self(Arc::new(address))
+    /// # Errors
+    ///
+    /// The address asks for TLS, and there is nobody to trust.
+    pub(crate) fn new(address: Address) -> Result<Self, Error> {
+        let wants_tls = address.0.get_ssl_mode() == SslMode::Require;
+        let tls = wants_tls.then(tls::checked).transpose()?;
+        Ok(Self { address: Arc::new(address), tls })
     }
 
     /// A new connection to the primary.
@@ -65,37 +79,52 @@ impl Connector {
     }
 
     async fn open(&self) -> Result<Link, Error> {
-        let mut config = self.0.0.clone();
+        let mut config = self.address.0.clone();
         config.connect_timeout(CONNECT).application_name("switchboard");
         // A machine that is gone says nothing. One that is only slow goes on to confirm what is
         // sent to it, whatever its programs do, and is waited for.
         config.keepalives_idle(GONE / 2).keepalives_interval(GONE / 6).keepalives_retries(3);
         config.tcp_user_timeout(GONE);
-        let (client, mut connection) = config.connect(NoTls).await?;
         let warned = Arc::new(AtomicBool::new(false));
         let warns = Arc::clone(&warned);
-        let running = async move {
-            while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
-                match message {
-                    Ok(AsyncMessage::Notice(notice)) if notice.severity() == "WARNING" => {
-                        tracing::warn!(notice = notice.message(), "the database warned");
-                        warns.store(true, Ordering::SeqCst);
-                    }
-                    Ok(_) => {}
-                    Err(error) => {
-                        tracing::debug!(%error, "a connection to the database ended");
-                        return;
-                    }
-                }
+        // Each ends when the client is dropped, and what was sent is answered.
+        let running = TaskTracker::new();
+        let (client, running) = match &self.tls {
+            None => {
+                let (client, connection) = config.connect(NoTls).await?;
+                (client, running.spawn(run(connection, warns)))
+            }
+            Some(tls) => {
+                let (client, connection) = config.connect(tls.clone()).await?;
+                (client, running.spawn(run(connection, warns)))
             }
         };
-        // Ends when the client is dropped, and what was sent is answered.
-        let running = tokio_util::task::TaskTracker::new().spawn(running);
         let unfinished = EndOnDrop(Some(running.abort_handle()));
         client.batch_execute(SESSION).await?;
         client.batch_execute(PLANS).await?;
         unfinished.keep();
         Ok(Link { client, warned, statements: Mutex::default() })
+    }
+}
+
+/// Drives a connection to its end, and notes whether the server warned.
+async fn run<S, T>(mut connection: Connection<S, T>, warned: Arc<AtomicBool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+        match message {
+            Ok(AsyncMessage::Notice(notice)) if notice.severity() == "WARNING" => {
+                tracing::warn!(notice = notice.message(), "the database warned");
+                warned.store(true, Ordering::SeqCst);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::debug!(%error, "a connection to the database ended");
+                return;
+            }
+        }
     }
 }
 

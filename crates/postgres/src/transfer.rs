@@ -167,7 +167,7 @@ impl AtRest {
     ///
     /// Those of [`crate::migrate()`]; a node uses the database.
     pub async fn open(address: &str) -> Result<Self, Error> {
-        let link = Connector::new(address.parse::<Address>()?).connect().await?;
+        let link = Connector::new(address.parse::<Address>()?)?.connect().await?;
         address::check(&link).await?;
         link.client.batch_execute(NAME).await?;
         migrate::run(&link).await?;

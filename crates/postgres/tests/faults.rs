@@ -226,7 +226,6 @@ async fn an_address_that_can_not_be_used_is_refused_with_a_sentence() {
         ("nonsense".to_owned(), "this is no address of a database"),
         (url.replace(&here, &closed), "the database is not reached"),
         (url.replace("test_0", "nobody"), "database \"nobody\" does not exist"),
-        (format!("{url}?sslmode=require"), "sslmode"),
     ] {
         let told = refused(&address).await;
         assert!(told.contains(sentence), "{address}: {told}");

@@ -4,6 +4,7 @@
 //! however that one ends. Between them and their clients may stand a [`Balancer`] or a [`Gate`].
 
 mod balancer;
+mod certified;
 mod gate;
 mod nats;
 mod node;

@@ -10,7 +10,7 @@ use std::{
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{Result, free_port, process::Process};
+use crate::{Result, certified::Certified, free_port, process::Process};
 
 /// Where Debian has its versions.
 const VERSIONS: &str = "/usr/lib/postgresql";
@@ -51,6 +51,43 @@ impl Postgres {
         let mut started = Self::at(&folder.path().join("data"), free_port()?, settings)?;
         started.folder = Some(folder);
         Ok(started)
+    }
+
+    /// Starts one that takes only connections by TLS, and says in which file the authority's
+    /// certificate is. It is certified as `localhost`.
+    ///
+    /// # Errors
+    ///
+    /// It is not installed, or does not start.
+    pub fn encrypted() -> Result<(Self, PathBuf)> {
+        let folder = its_folder()?;
+        let [authority, certificate, key, rules] =
+            ["authority.pem", "certificate.pem", "key.pem", "rules"]
+                .map(|it| folder.path().join(it));
+        let certified = Certified::new("localhost")?;
+        for (file, text) in [
+            (&authority, &*certified.authority),
+            (&certificate, &certified.certificate),
+            (&key, &certified.key),
+            (&rules, "hostssl all all all trust\n"),
+        ] {
+            fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+        }
+        // A key that others may read is refused.
+        run(Command::new("chmod").arg("600").arg(&key))?;
+        if is_root() {
+            run(Command::new("chown").arg(USER).arg(&key))?;
+        }
+        let settings = [
+            "ssl=on".to_owned(),
+            format!("ssl_cert_file={}", path(&certificate)),
+            format!("ssl_key_file={}", path(&key)),
+            format!("hba_file={}", path(&rules)),
+        ];
+        let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+        let mut started = Self::at(&folder.path().join("data"), free_port()?, &settings)?;
+        started.folder = Some(folder);
+        Ok((started, authority))
     }
 
     /// Starts one on data that stays, where it is to listen; makes the data where there is none.

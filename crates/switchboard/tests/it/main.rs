@@ -12,6 +12,7 @@ mod healthcheck;
 mod ingest;
 mod node;
 mod presence;
+mod shared;
 mod start;
 mod transfer;
 mod vault;

@@ -52,24 +52,6 @@ fn a_store_that_nodes_share_and_signals_between_them_go_together() {
 }
 
 #[test]
-fn signals_that_are_not_to_be_had_are_told_when_a_node_starts() {
-    let free = "127.0.0.1:0";
-    let listen = ["--listen", free, "--tcp-listen", free, "--admin-listen", free];
-    let nowhere = [
-        "--store",
-        "postgres://u:secret@127.0.0.1:1/x",
-        "--signals",
-        "nats://u:secret@127.0.0.1:1",
-    ];
-    let mut command = switchboard();
-    let output = run(command.arg("serve").args(listen).args(nowhere));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{told}");
-    assert!(told.contains("NATS at 127.0.0.1:1 is not reached"), "{told}");
-    assert!(!told.contains("secret"), "{told}");
-}
-
-#[test]
 fn an_unknown_option_in_the_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("node.toml");

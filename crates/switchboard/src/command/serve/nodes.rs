@@ -13,7 +13,8 @@ use crate::{Failure, store};
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Nodes {
     /// What keeps the truth: `embedded`, one directory of this machine, or a PostgreSQL database
-    /// that many nodes share, such as `postgres://switchboard@127.0.0.1/switchboard`.
+    /// that many nodes share, such as `postgres://switchboard@127.0.0.1/switchboard`; with
+    /// `?sslmode=require` behind it, by TLS.
     #[arg(long, env = "SWITCHBOARD_STORE", default_value = "embedded", hide_env_values = true)]
     pub(crate) store: String,
 
@@ -71,12 +72,12 @@ impl Nodes {
         store::is_shared(&self.store)
     }
 
-    /// What carries signals.
-    pub(crate) async fn signals(&self) -> Result<Arc<dyn Signals>, Failure> {
-        if self.signals == "local" {
+    /// What carries signals between the nodes of a cluster, if this node is in one.
+    pub(crate) async fn signals(&self, cluster: Option<&str>) -> Result<Arc<dyn Signals>, Failure> {
+        let Some(cluster) = cluster else {
             return Ok(Arc::new(Alone));
-        }
-        match Nats::connect(&self.signals).await {
+        };
+        match Nats::connect(&self.signals, cluster).await {
             Ok(nats) => Ok(Arc::new(nats)),
             Err(error) => Err(Failure::failed(error.chain().to_string())),
         }
