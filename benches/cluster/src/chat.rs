@@ -21,9 +21,6 @@ use crate::{
 
 const PAIRS: u32 = 50;
 
-/// Sends a second, of all together.
-const RATE: u32 = 500;
-
 /// How long nothing is measured.
 const WARM_UP: Duration = Duration::from_secs(2);
 
@@ -50,7 +47,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), Error> {
     let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
     let mut rows: [Rounds; 5] = Default::default();
     for round in 0..options.rounds {
-        let times = measure(&cluster, u32::try_from(round)?, length).await?;
+        let times = measure(&cluster, u32::try_from(round)?, options.rate, length).await?;
         let times = lock(&times);
         let mut acknowledge: Vec<Duration> =
             times.acknowledged.values().map(|(_, took)| *took).collect();
@@ -71,7 +68,7 @@ pub(crate) async fn run(options: &Options) -> Result<(), Error> {
         eprintln!("round {}: {} sends", round + 1, deliver.len());
     }
     let [a50, a99, d50, d99, d999] = rows;
-    println!("{RATE} sends/s between nodes, ms, median of the rounds [least..greatest]:");
+    println!("{} sends/s between nodes, ms, median of the rounds [least..greatest]:", options.rate);
     println!("sent to acknowledged: p50 {a50:.2}, p99 {a99:.2}");
     println!("acknowledged to the frame: p50 {d50:.3}, p99 {d99:.2}, p99.9 {d999:.2}");
     Ok(())
@@ -81,7 +78,13 @@ fn phone(round: u32, user: u32) -> String {
     format!("+4179{round:03}{user:04}")
 }
 
-async fn measure(cluster: &Cluster, round: u32, length: Duration) -> Result<Shared, Error> {
+async fn measure(
+    cluster: &Cluster,
+    round: u32,
+    rate: u32,
+    length: Duration,
+) -> Result<Shared, Error> {
+    let period = Duration::from_secs(1) * PAIRS / rate;
     let times: Shared = Arc::default();
     let (mut tasks, mut recipients) = (JoinSet::new(), Vec::new());
     let nodes: Vec<String> =
@@ -91,7 +94,7 @@ async fn measure(cluster: &Cluster, round: u32, length: Duration) -> Result<Shar
         let (from, to) = (phone(round, 2 * pair), phone(round, 2 * pair + 1));
         recipients.push(receive(node(pair + 1), &to, pair, Arc::clone(&times))?);
         let sender = Client::new(node(pair))?.connect(from).start()?;
-        tasks.spawn(send(sender, to, pair, length, Arc::clone(&times)));
+        tasks.spawn(send(sender, to, pair, (period, length), Arc::clone(&times)));
     }
     while let Some(ended) = tasks.join_next().await {
         ended??;
@@ -118,10 +121,9 @@ async fn send(
     session: Session,
     to: String,
     pair: u32,
-    length: Duration,
+    (period, length): (Duration, Duration),
     times: Shared,
 ) -> Result<(), Error> {
-    let period = Duration::from_secs(1) * PAIRS / RATE;
     time::sleep(period * pair / PAIRS).await;
     let (mut turns, begun) = (time::interval(period), Instant::now());
     let mut waiting = JoinSet::new();

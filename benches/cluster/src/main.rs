@@ -27,6 +27,8 @@ pub(crate) struct Options {
     length: Option<Duration>,
     /// Clients at each gateway.
     clients: usize,
+    /// Messages a second, of all senders together.
+    rate: u32,
     /// Connections to each node, and requests in flight on each.
     connections: usize,
     in_flight: usize,
@@ -38,14 +40,22 @@ async fn main() -> Result<(), Error> {
     let mut arguments = env::args().skip(1);
     let what = arguments.next().unwrap_or_default();
     let program = env::current_exe()?.with_file_name("switchboard");
-    let mut options =
-        Options { rounds: 3, length: None, clients: 5_000, connections: 6, in_flight: 64, program };
+    let mut options = Options {
+        rounds: 3,
+        length: None,
+        clients: 5_000,
+        rate: 500,
+        connections: 6,
+        in_flight: 64,
+        program,
+    };
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
         match argument.as_str() {
             "--rounds" => options.rounds = value()?.parse()?,
             "--seconds" => options.length = Some(Duration::from_secs(value()?.parse()?)),
             "--clients" => options.clients = value()?.parse()?,
+            "--rate" => options.rate = value()?.parse()?,
             "--connections" => options.connections = value()?.parse()?,
             "--in-flight" => options.in_flight = value()?.parse()?,
             "--switchboard" => options.program = value()?.into(),

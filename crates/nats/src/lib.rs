@@ -81,8 +81,9 @@ impl Nats {
     ///
     /// # Errors
     ///
-    /// [`Code::InvalidRequest`] for what is no address, or no name of a cluster; [`Code::Unavailable`] when no server is
-    /// reached within 5 seconds, one is too old, or it refuses rights.
+    /// [`Code::InvalidRequest`] for what is no address, or no name of a cluster;
+    /// [`Code::Unavailable`] when no server is reached within 5 seconds, one is too old, or it
+    /// refuses rights.
     pub async fn connect(urls: &str, cluster: &str) -> Result<Self> {
         let (servers, prefix) = (servers(urls)?, wire::prefix(cluster)?);
         let news = Arc::new(News::default());

@@ -8,7 +8,7 @@
 //!
 //! A tenant's writes are in one lane, in the order in which they came.
 
-mod keys;
+pub(crate) mod keys;
 mod order;
 mod put;
 mod reader;
@@ -17,6 +17,7 @@ mod state;
 mod wanted;
 mod work;
 mod writer;
+pub(crate) mod written;
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},

@@ -7,9 +7,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::Error;
 
-/// What makes TLS of a connection. The server must have a certificate of its name from an authority that
-/// this machine trusts, or that the file in `SSL_CERT_FILE` names; one that is not checked would keep
-/// nobody out.
+/// What makes TLS of a connection. The server must have a certificate of its name from an authority
+/// that this machine trusts, or that the file in `SSL_CERT_FILE` has; one that is not checked would
+/// keep nobody out.
 ///
 /// # Errors
 ///

@@ -22,6 +22,7 @@ use tokio_postgres::types::ToSql;
 use crate::{
     Error, address,
     address::Address,
+    chats::keys::bigint,
     error::unavailable,
     link::{Connector, Link},
     migrate,
@@ -125,11 +126,6 @@ fn tenant(row: &tokio_postgres::Row, at: usize) -> Done<Tenant> {
 /// A number that counts something.
 fn number(row: &tokio_postgres::Row, at: usize) -> Done<u64> {
     u64::try_from(row.try_get::<_, i64>(at)?).map_err(|_| damaged("a number"))
-}
-
-/// A number as PostgreSQL takes it: those that count come nowhere near the end.
-fn bigint(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Refuses to serve what is not there whole.

@@ -56,52 +56,22 @@ impl<'a> Reader<'a> {
 mod tests {
     use proptest::{collection::vec, prelude::*};
 
-    use switchboard_core::{
-        ClientId, Millis,
-        presence::{GatewayId, Report, Sighting, Status, TenantReport},
-    };
-
     use super::*;
-
-    fn reports() -> impl Strategy<Value = Report> {
-        let status = prop_oneof![Just(Status::Unknown), Just(Status::Even), Just(Status::Odd)];
-        let sighting = ("[^\\p{Cc}]{1,30}", any::<Option<i64>>(), status, any::<u16>()).prop_map(
-            |(client, seen, status, sessions)| Sighting {
-                client: ClientId::new(&client).unwrap(),
-                seen: seen.map(Millis),
-                status,
-                sessions,
-            },
-        );
-        let tenant = ("[A-Za-z0-9._-]{1,64}", any::<u32>(), vec(sighting, 0..5)).prop_map(
-            |(tenant, connected, sightings)| TenantReport {
-                tenant: tenant.parse().unwrap(),
-                connected,
-                sightings,
-            },
-        );
-        (any::<u64>(), any::<i64>(), vec(tenant, 0..4)).prop_map(|(gateway, at, tenants)| Report {
-            gateway: GatewayId(gateway),
-            at: Millis(at),
-            tenants,
-        })
-    }
 
     proptest! {
         #[test]
-        fn reports_come_back(reports in vec(reports(), 0..4)) {
+        fn records_come_back(written in vec(vec(any::<u8>(), 0..60), 0..4)) {
             let mut payload = Vec::new();
-            for report in &reports {
-                put_record(&report.to_bytes(), &mut payload);
+            for record in &written {
+                put_record(record, &mut payload);
             }
-            let found: Option<Vec<_>> = records(&payload).map(Report::from_bytes).collect();
-            prop_assert_eq!(found, Some(reports));
+            prop_assert_eq!(records(&payload).collect::<Vec<_>>(), written);
         }
 
         #[test]
         fn any_bytes_can_be_read(bytes in vec(any::<u8>(), 0..200)) {
-            let _ = Report::from_bytes(&bytes);
-            let _: Vec<_> = records(&bytes).map(Report::from_bytes).collect();
+            let read: usize = records(&bytes).map(<[u8]>::len).sum();
+            prop_assert!(read <= bytes.len());
         }
     }
 }

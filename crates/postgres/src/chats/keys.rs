@@ -7,13 +7,13 @@ use switchboard_core::{
 
 /// A chat: its two users, the lower number first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct ChatKey {
-    pub(super) tenant: Tenant,
-    pub(super) users: [PhoneNumber; 2],
+pub(crate) struct ChatKey {
+    pub(crate) tenant: Tenant,
+    pub(crate) users: [PhoneNumber; 2],
 }
 
 /// Which of a chat's two users: 0 is the one with the lower number.
-pub(super) type Side = usize;
+pub(crate) type Side = usize;
 
 /// How a chat is after its last message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) struct Head {
 
 impl ChatKey {
     /// The chat of a user with another, and which of the two he is.
-    pub(super) fn of(user: &User, peer: PhoneNumber) -> (Self, Side) {
+    pub(crate) fn of(user: &User, peer: PhoneNumber) -> (Self, Side) {
         let side = usize::from(peer < user.phone);
         let users = if side == 0 { [user.phone, peer] } else { [peer, user.phone] };
         (Self { tenant: user.tenant, users }, side)
@@ -43,11 +43,11 @@ impl ChatKey {
 }
 
 /// A number as PostgreSQL takes it. Sequences and ids count from 1, and come nowhere near the end.
-pub(super) fn bigint(number: u64) -> i64 {
+pub(crate) fn bigint(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// The digits of a phone number, likewise: at most fifteen.
-pub(super) fn digits(phone: PhoneNumber) -> i64 {
+pub(crate) fn digits(phone: PhoneNumber) -> i64 {
     bigint(phone.digits())
 }

@@ -6,16 +6,13 @@ use switchboard_core::chat::{Name, User};
 
 use super::{
     keys::{ChatKey, Head, bigint, digits},
-    rows::{Value, chat_columns, counts, rows, write_trace},
+    rows::{Value, chat_columns, counts, rows},
     state::{Card, NewMessage, NewReceipt, State},
+    written::{MessageColumns, MessageRow, insert_messages},
 };
 use crate::{lane::Fault, link::Link};
 
-const MESSAGES: &str = "INSERT INTO chat_message (tenant, low, high, id, sender, by_low, \
-         low_sequence, high_sequence, sent_at, stored_at, client_message_id, trace, body) \
-     SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], \
-         $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bytea[], \
-         $12::bytea[], $13::bytea[])";
+const MESSAGES: &str = insert_messages!("");
 
 const RECEIPTS: &str = "INSERT INTO chat_receipt (tenant, phone, sequence, peer, read, up_to, at) \
      SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[], \
@@ -66,36 +63,9 @@ type Put = Result<(), tokio_postgres::Error>;
 
 async fn put_messages(link: &Link, messages: &[NewMessage]) -> Put {
     let statement = link.statement(MESSAGES).await?;
-    let (tenants, lows, highs) = chat_columns(messages.iter().map(|it| &it.chat));
-    let ids = counts(messages.iter().map(|it| it.message.id));
-    let senders: Vec<i64> = messages.iter().map(|it| digits(it.message.from)).collect();
-    let by_low = counts(messages.iter().map(|it| it.by_low));
-    let [low_sequences, high_sequences] =
-        [0, 1].map(|side| counts(messages.iter().map(|it| it.sequences[side])));
-    let sent_at: Vec<i64> = messages.iter().map(|it| it.message.sent_at.0).collect();
-    let stored_at: Vec<i64> = messages.iter().map(|it| it.stored_at.0).collect();
-    let names: Vec<&[u8]> =
-        messages.iter().map(|it| it.message.client_message_id.as_str().as_bytes()).collect();
-    let traces: Vec<Option<Vec<u8>>> =
-        messages.iter().map(|it| it.message.trace.as_ref().map(write_trace)).collect();
-    let bodies: Vec<&[u8]> =
-        messages.iter().map(|it| it.message.text.as_str().as_bytes()).collect();
-    let values: [Value<'_>; 13] = [
-        &tenants,
-        &lows,
-        &highs,
-        &ids,
-        &senders,
-        &by_low,
-        &low_sequences,
-        &high_sequences,
-        &sent_at,
-        &stored_at,
-        &names,
-        &traces,
-        &bodies,
-    ];
-    rows(link, &statement, messages.len(), &values).await.map(drop)
+    let messages: Vec<MessageRow<'_>> = messages.iter().map(NewMessage::row).collect();
+    let columns = MessageColumns::of(&messages);
+    rows(link, &statement, messages.len(), &columns.values()).await.map(drop)
 }
 
 async fn put_receipts(link: &Link, receipts: &[NewReceipt]) -> Put {

@@ -4,18 +4,21 @@ use std::sync::Arc;
 
 use switchboard_core::{
     Code, Error, Millis, Result,
-    chat::{ClientMessageId, Listed, Marks, Message, Name, PhoneNumber, Text, TraceContext},
+    chat::{ClientMessageId, Listed, Marks, Message, Name, PhoneNumber, Text},
 };
 use tokio_postgres::{
     Row, Statement,
     types::{FromSql, ToSql},
 };
 
-use super::keys::{ChatKey, Head, Side, bigint, digits};
+use super::{
+    keys::{ChatKey, Head, Side, bigint, digits},
+    written::read_trace,
+};
 use crate::{error::unavailable, link::Link};
 
 /// A value that is handed to a statement.
-pub(super) type Value<'a> = &'a (dyn ToSql + Sync);
+pub(crate) type Value<'a> = &'a (dyn ToSql + Sync);
 
 /// The columns that [`message`] reads.
 macro_rules! message_columns {
@@ -136,7 +139,7 @@ pub(super) fn message(row: &Row, at: usize) -> Result<Arc<Message>> {
         text: Text::new(text(body)?).map_err(|_| damaged())?,
         client_message_id: ClientMessageId::new(text(client_message_id)?).map_err(|_| damaged())?,
         sent_at: Millis(get(row, at + 4)?),
-        trace: trace.map(read_trace).transpose()?,
+        trace: trace.map(|it| read_trace(it).ok_or_else(damaged)).transpose()?,
     }))
 }
 
@@ -153,19 +156,6 @@ fn recipient(message: &Message) -> Side {
 
 fn text(bytes: &[u8]) -> Result<&str> {
     str::from_utf8(bytes).map_err(|_| damaged())
-}
-
-pub(super) fn write_trace(trace: &TraceContext) -> Vec<u8> {
-    let TraceContext { trace_id, span_id, flags } = *trace;
-    [&trace_id.to_be_bytes()[..], &span_id.to_be_bytes(), &[flags]].concat()
-}
-
-fn read_trace(bytes: &[u8]) -> Result<TraceContext> {
-    let (trace_id, rest) = bytes.split_first_chunk().ok_or_else(damaged)?;
-    let (span_id, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
-    let &[flags] = rest else { return Err(damaged()) };
-    let (trace_id, span_id) = (u128::from_be_bytes(*trace_id), u64::from_be_bytes(*span_id));
-    Ok(TraceContext { trace_id, span_id, flags })
 }
 
 /// The keys of chats, column by column.

@@ -13,6 +13,7 @@ use switchboard_core::{
 use super::{
     keys::{ChatKey, Head, Side},
     rows::{damaged, listed},
+    written::MessageRow,
 };
 
 /// All that a group is about, as the database has it under the group's locks and as it becomes.
@@ -59,6 +60,13 @@ pub(super) struct NewMessage {
     /// Where it is in the inbox of each.
     pub(super) sequences: [u64; 2],
     pub(super) stored_at: Millis,
+}
+
+impl NewMessage {
+    pub(super) fn row(&self) -> MessageRow<'_> {
+        let &Self { chat, ref message, by_low, sequences, stored_at } = self;
+        MessageRow { chat, message, by_low, sequences, stored_at }
+    }
 }
 
 #[derive(Debug)]

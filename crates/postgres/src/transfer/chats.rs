@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use switchboard_core::{
     Millis,
-    chat::{ClientMessageId, Message, Name, PhoneNumber, Text, TraceContext, User},
+    chat::{ClientMessageId, Message, Name, PhoneNumber, Text, User},
     transfer::{BYTES_MAX, Page, Place, Receipt, Row, Said, Sequences},
 };
 
@@ -17,7 +17,13 @@ use super::{
     place::{self, Shelf, Value},
     tenant,
 };
-use crate::link::Link;
+use crate::{
+    chats::{
+        keys::{ChatKey, digits},
+        written::{MessageColumns, MessageRow, insert_messages, read_trace},
+    },
+    link::Link,
+};
 
 /// Both kinds of what is told, with the key by which they are ordered first.
 macro_rules! said {
@@ -53,11 +59,7 @@ const BEFORE: &str = "SELECT d.place, m.by_low \
      CROSS JOIN LATERAL (SELECT by_low FROM chat_message m WHERE m.tenant = d.tenant \
      AND m.low = d.low AND m.high = d.high AND m.id = d.id LIMIT 1) m";
 
-const MESSAGES: &str = "INSERT INTO chat_message (tenant, low, high, id, sender, by_low, \
-     low_sequence, high_sequence, sent_at, stored_at, client_message_id, trace, body) \
-     SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], \
-     $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bytea[], \
-     $12::bytea[], $13::bytea[]) ON CONFLICT DO NOTHING";
+const MESSAGES: &str = insert_messages!(" ON CONFLICT DO NOTHING");
 
 const RECEIPTS: &str = "INSERT INTO chat_receipt (tenant, phone, sequence, peer, read, up_to, at) \
      SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::boolean[], \
@@ -170,11 +172,6 @@ pub(super) fn receipts() -> Shelf {
     }
 }
 
-/// At most fifteen digits.
-fn digits(phone: PhoneNumber) -> i64 {
-    bigint(phone.digits())
-}
-
 fn sides(one: PhoneNumber, other: PhoneNumber) -> (i64, i64) {
     let (one, other) = (digits(one), digits(other));
     (one.min(other), one.max(other))
@@ -213,7 +210,7 @@ fn row(row: &tokio_postgres::Row) -> Done<Row> {
             text: Text::new(text(row.try_get(12)?)?).map_err(wrong)?,
             client_message_id: ClientMessageId::new(text(row.try_get(10)?)?).map_err(wrong)?,
             sent_at: Millis(row.try_get(1)?),
-            trace: trace.map(read_trace).transpose()?,
+            trace: trace.map(|it| read_trace(it).ok_or_else(|| damaged("a trace"))).transpose()?,
         },
         sequences: if by_low {
             Sequences { from: low, to: high }
@@ -222,23 +219,6 @@ fn row(row: &tokio_postgres::Row) -> Done<Row> {
         },
         stored: Millis(row.try_get(9)?),
     }))
-}
-
-/// Trace id, span id and flags, big-endian.
-fn write_trace(trace: &TraceContext) -> Vec<u8> {
-    let TraceContext { trace_id, span_id, flags } = *trace;
-    [&trace_id.to_be_bytes()[..], &span_id.to_be_bytes(), &[flags]].concat()
-}
-
-fn read_trace(bytes: &[u8]) -> Done<TraceContext> {
-    let read = || {
-        let (trace_id, rest) = bytes.split_first_chunk()?;
-        let (span_id, rest) = rest.split_first_chunk()?;
-        let &[flags] = rest else { return None };
-        let (trace_id, span_id) = (u128::from_be_bytes(*trace_id), u64::from_be_bytes(*span_id));
-        Some(TraceContext { trace_id, span_id, flags })
-    };
-    read().ok_or_else(|| damaged("a trace"))
 }
 
 impl State {
@@ -353,13 +333,13 @@ async fn put_users(link: &Link, rows: &[Row]) -> Done<u64> {
 }
 
 /// How many messages of its chat are by the lower number, up to each of these.
-async fn by_low(link: &Link, said: &[&Said]) -> Done<Vec<i64>> {
+async fn by_low(link: &Link, said: &[&Said]) -> Done<Vec<u64>> {
     let chat = |it: &Said| (it.tenant, sides(it.message.from, it.message.to));
     let here: HashSet<_> = said.iter().map(|it| (chat(it), it.message.id)).collect();
     let is_first =
         |it: &&&Said| 1 < it.message.id && !here.contains(&(chat(it), it.message.id - 1));
     let first: Vec<&Said> = said.iter().filter(is_first).copied().collect();
-    let mut known: HashMap<_, i64> = HashMap::new();
+    let mut known: HashMap<_, u64> = HashMap::new();
     let tenants: Vec<&str> = first.iter().map(|it| it.tenant.as_str()).collect();
     let lows: Vec<i64> = first.iter().map(|it| chat(it).1.0).collect();
     let highs: Vec<i64> = first.iter().map(|it| chat(it).1.1).collect();
@@ -370,7 +350,7 @@ async fn by_low(link: &Link, said: &[&Said]) -> Done<Vec<i64>> {
         for row in &found {
             let place = usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or_default();
             if let Some(it) = place.checked_sub(1).and_then(|place| first.get(place)) {
-                known.insert((chat(it), it.message.id - 1), row.try_get(1)?);
+                known.insert((chat(it), it.message.id - 1), number(row, 1)?);
             }
         }
     }
@@ -378,8 +358,8 @@ async fn by_low(link: &Link, said: &[&Said]) -> Done<Vec<i64>> {
     for it in said {
         let (of, id) = (chat(it), it.message.id);
         let before = if id == 1 { Some(0) } else { known.get(&(of, id - 1)).copied() };
-        let before: i64 = before.ok_or_else(|| conflict("what stands before a message"))?;
-        let so_many = before + i64::from(digits(it.message.from) == of.1.0);
+        let before = before.ok_or_else(|| conflict("what stands before a message"))?;
+        let so_many = before + u64::from(digits(it.message.from) == of.1.0);
         known.insert((of, id), so_many);
         all.push(so_many);
     }
@@ -388,43 +368,15 @@ async fn by_low(link: &Link, said: &[&Said]) -> Done<Vec<i64>> {
 
 async fn put_said(link: &Link, said: &[&Said]) -> Done<u64> {
     let by_low = by_low(link, said).await?;
-    let sides: Vec<(i64, i64)> =
-        said.iter().map(|it| sides(it.message.from, it.message.to)).collect();
-    let tenants: Vec<&str> = said.iter().map(|it| it.tenant.as_str()).collect();
-    let lows: Vec<i64> = sides.iter().map(|(low, _)| *low).collect();
-    let highs: Vec<i64> = sides.iter().map(|(_, high)| *high).collect();
-    let ids: Vec<i64> = said.iter().map(|it| bigint(it.message.id)).collect();
-    let senders: Vec<i64> = said.iter().map(|it| digits(it.message.from)).collect();
-    let sequences = said.iter().map(|it| {
-        let Sequences { from, to } = it.sequences;
-        let (from, to) = (bigint(from), bigint(to));
-        if it.message.from < it.message.to { (from, to) } else { (to, from) }
+    let rows = said.iter().zip(by_low).map(|(&it, by_low)| {
+        let Said { tenant, message, sequences: Sequences { from, to }, stored } = it;
+        let (chat, side) = ChatKey::of(&User { tenant: *tenant, phone: message.from }, message.to);
+        let sequences = if side == 0 { [*from, *to] } else { [*to, *from] };
+        MessageRow { chat, message, by_low, sequences, stored_at: *stored }
     });
-    let (low_sequences, high_sequences): (Vec<i64>, Vec<i64>) = sequences.unzip();
-    let sent: Vec<i64> = said.iter().map(|it| it.message.sent_at.0).collect();
-    let stored: Vec<i64> = said.iter().map(|it| it.stored.0).collect();
-    let names: Vec<&[u8]> =
-        said.iter().map(|it| it.message.client_message_id.as_str().as_bytes()).collect();
-    let traces: Vec<Option<Vec<u8>>> =
-        said.iter().map(|it| it.message.trace.as_ref().map(write_trace)).collect();
-    let bodies: Vec<&[u8]> = said.iter().map(|it| it.message.text.as_str().as_bytes()).collect();
+    let rows: Vec<MessageRow<'_>> = rows.collect();
     let statement = link.statement(MESSAGES).await?;
-    let values: Values<'_> = &[
-        &tenants,
-        &lows,
-        &highs,
-        &ids,
-        &senders,
-        &by_low,
-        &low_sequences,
-        &high_sequences,
-        &sent,
-        &stored,
-        &names,
-        &traces,
-        &bodies,
-    ];
-    Ok(link.client.execute(&statement, values).await?)
+    Ok(link.client.execute(&statement, &MessageColumns::of(&rows).values()).await?)
 }
 
 async fn put_receipts(link: &Link, rows: &[Row]) -> Done<u64> {

@@ -55,6 +55,8 @@ fn each_role_has_nodes_of_its_own() {
     counts(&cluster, (41, 42));
 
     runtime.block_on(users_of_different_gateways_write_to_each_other(&cluster));
+    // Who came and left within a second is known once his gateway has reported it.
+    counts(&cluster, (43, 42));
 
     // The clients of a gateway that is killed have been seen, and stay so; its sessions are gone.
     cluster.nodes[0].kill();

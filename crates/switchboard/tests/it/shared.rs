@@ -1,4 +1,5 @@
-//! A store that nodes share, and the signals between them: what can't be used, and with which words.
+//! A store that nodes share, and the signals between them: what can't be used, and with which
+//! words.
 
 use std::path::Path;
 
