@@ -10,6 +10,7 @@ mod record;
 mod records;
 mod recover;
 mod segment;
+mod zeros;
 
 use std::{io, sync::Arc};
 

@@ -12,6 +12,7 @@ use super::{
     Location, Position,
     record::{self, ALIGN, RECORD_HEADER, SEGMENT_HEADER},
     segment::{self, FOLDER, Segment},
+    zeros,
 };
 use crate::{Error, disk::Disk};
 
@@ -109,7 +110,7 @@ impl Reader {
         apply: &mut impl FnMut(Position, Location, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let (number, salt) = (segment.header.number, segment.header.salt);
-        let begun = bytes[SEGMENT_HEADER..].iter().any(|&byte| byte != 0);
+        let begun = !zeros::only(&bytes[SEGMENT_HEADER..]);
         // The position's segment was in use, even if nothing was written to it: it may have been
         // taken for a batch that then held repeats alone.
         let used = begun || number <= self.from.segment;
@@ -127,7 +128,7 @@ impl Reader {
             segment.end += record::record_len(payload.len());
         }
         let tail = rest(&bytes, segment.end);
-        if tail.iter().any(|&byte| byte != 0) {
+        if !zeros::only(tail) {
             if let Some((at, sequence)) = self.record_behind(tail, salt) {
                 return Err(Error::Corrupt(format!(
                     "{} is damaged at byte {}: record {sequence} stands behind it at byte {}",
@@ -184,8 +185,7 @@ impl Reader {
         let Some((segment, bytes)) = self.end else {
             return Err(Error::Corrupt("the log has no segment".to_owned()));
         };
-        let torn = rest(&bytes, segment.end);
-        let torn_bytes = torn.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        let torn_bytes = zeros::without(rest(&bytes, segment.end));
         segment.clear_tail(&bytes)?;
         let next = self.next.unwrap_or(1).max(self.from.sequence + 1);
         Ok(Found { segment, next, torn_bytes: torn_bytes as u64, unused: self.unused })

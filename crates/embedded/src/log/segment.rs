@@ -7,7 +7,10 @@
 
 use std::{io, sync::Arc};
 
-use super::record::{self, ALIGN, SEGMENT_HEADER, SegmentHeader};
+use super::{
+    record::{self, ALIGN, SEGMENT_HEADER, SegmentHeader},
+    zeros,
+};
 use crate::disk::{Disk, File};
 
 /// The folder of the log.
@@ -110,8 +113,7 @@ impl Segment {
 
     /// Overwrites what stands behind the end with zeros, and makes the segment durable as it is.
     pub(super) fn clear_tail(&self, bytes: &[u8]) -> io::Result<()> {
-        let tail = bytes.get(self.end..).unwrap_or_default();
-        let used = tail.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        let used = zeros::without(bytes.get(self.end..).unwrap_or_default());
         if 0 < used {
             self.file.write_at(&vec![0; used], self.end as u64)?;
         }
