@@ -171,17 +171,30 @@ pub(crate) fn spawn(run: impl FnOnce() + Send + 'static) -> Result<()> {
 mod tests {
     use super::*;
 
-    /// A node that answers each connection with its name.
-    fn named(name: &'static str) -> String {
+    /// Answers each connection in this way.
+    fn server(answer: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         spawn(move || {
             for stream in listener.incoming() {
-                let _ = stream.unwrap().write_all(name.as_bytes());
+                let _ = answer(&mut stream.unwrap());
             }
         })
         .unwrap();
         address
+    }
+
+    /// A node that answers with its name.
+    fn named(name: &'static str) -> String {
+        server(move |stream| stream.write_all(name.as_bytes()))
+    }
+
+    /// What says of every node that it is ready.
+    fn ready() -> String {
+        server(|stream| {
+            let _ = stream.read(&mut [0; 1_024])?;
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        })
     }
 
     fn ask(balancer: &Balancer) -> String {
@@ -196,8 +209,9 @@ mod tests {
         let balancer = Balancer::start(0).unwrap();
         let (one, two) = (named("one"), named("two"));
         let gone = "127.0.0.1:1";
+        let ready = ready();
         for node in [&one, &two] {
-            balancer.add(node, gone).unwrap();
+            balancer.add(node, &ready).unwrap();
         }
         let mut answers: Vec<String> = (0..4).map(|_| ask(&balancer)).collect();
         answers.sort();
