@@ -50,7 +50,7 @@ impl From<tonic::Status> for Error {
             };
             code.to_owned()
         });
-        let message = match (status.message(), std::error::Error::source(&status)) {
+        let message = match (status.message(), causes(&status).next()) {
             (message, None) => message.to_owned(),
             (message, Some(source)) => format!("{message}: {source}"),
         };
@@ -58,7 +58,7 @@ impl From<tonic::Status> for Error {
     }
 }
 
-/// What a call was made to fail by here, from the outermost on. What came over the wire has none.
+/// Why a call failed on the way, the outermost cause first. What a node answered has none.
 pub(crate) fn causes(
     status: &tonic::Status,
 ) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {

@@ -12,7 +12,7 @@ pub(crate) mod keys;
 mod order;
 mod put;
 mod reader;
-mod rows;
+pub(crate) mod rows;
 mod state;
 mod wanted;
 mod work;

@@ -47,10 +47,7 @@ impl Postgres {
     ///
     /// It is not installed, or does not start.
     pub fn with(settings: &[&str]) -> Result<Self> {
-        let folder = its_folder()?;
-        let mut started = Self::at(&folder.path().join("data"), free_port()?, settings)?;
-        started.folder = Some(folder);
-        Ok(started)
+        Self::within(its_folder()?, settings)
     }
 
     /// Starts one that takes only connections by TLS, and says in which file the authority's
@@ -75,9 +72,7 @@ impl Postgres {
         }
         // A key that others may read is refused.
         run(Command::new("chmod").arg("600").arg(&key))?;
-        if is_root() {
-            run(Command::new("chown").arg(USER).arg(&key))?;
-        }
+        give(&key)?;
         let settings = [
             "ssl=on".to_owned(),
             format!("ssl_cert_file={}", path(&certificate)),
@@ -85,9 +80,14 @@ impl Postgres {
             format!("hba_file={}", path(&rules)),
         ];
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
-        let mut started = Self::at(&folder.path().join("data"), free_port()?, &settings)?;
+        Ok((Self::within(folder, &settings)?, authority))
+    }
+
+    /// Starts one whose data is in a folder that goes with it.
+    fn within(folder: TempDir, settings: &[&str]) -> Result<Self> {
+        let mut started = Self::at(&folder.path().join("data"), free_port()?, settings)?;
         started.folder = Some(folder);
-        Ok((started, authority))
+        Ok(started)
     }
 
     /// Starts one on data that stays, where it is to listen; makes the data where there is none.
@@ -122,9 +122,7 @@ impl Postgres {
         let words = ["-D", path(&data), "-d", &source, "-R", "-X", "stream", "-c", "fast"];
         run_as_user(&self.bin.join("pg_basebackup"), &words)?;
         let source = format!("primary_conninfo={source}");
-        let mut standby = Self::at(&data, free_port()?, &[&source])?;
-        standby.folder = Some(folder);
-        Ok(standby)
+        Self::within(folder, &[&source])
     }
 
     /// Makes a standby the primary, and waits until it is.
@@ -254,10 +252,16 @@ fn run_as_user(program: &Path, words: &[&str]) -> Result<String> {
 fn its_folder() -> Result<TempDir> {
     let folder = tempfile::tempdir_in("/var/tmp")
         .map_err(|error| format!("/var/tmp can't be written: {error}"))?;
-    if is_root() {
-        run(Command::new("chown").arg(USER).arg(folder.path()))?;
-    }
+    give(folder.path())?;
     Ok(folder)
+}
+
+/// Gives a file or a directory to who runs it.
+fn give(file: &Path) -> Result<()> {
+    if is_root() {
+        run(Command::new("chown").arg(USER).arg(file))?;
+    }
+    Ok(())
 }
 
 fn path(path: &Path) -> &str {

@@ -159,7 +159,7 @@ fn text(bytes: &[u8]) -> Result<&str> {
 }
 
 /// The keys of chats, column by column.
-pub(super) fn chat_columns<'a>(
+pub(crate) fn chat_columns<'a>(
     keys: impl Iterator<Item = &'a ChatKey>,
 ) -> (Vec<&'a str>, Vec<i64>, Vec<i64>) {
     let mut columns = (Vec::new(), Vec::new(), Vec::new());

@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     chats::{
-        keys::{ChatKey, digits},
+        keys::{ChatKey, Side, digits},
+        rows::chat_columns,
         written::{MessageColumns, MessageRow, insert_messages, read_trace},
     },
     link::Link,
@@ -144,7 +145,7 @@ pub(super) fn said() -> Shelf {
         first: Vec::new(),
         key: |row| match row {
             Row::Said(it) => {
-                let (low, high) = sides(it.message.from, it.message.to);
+                let [low, high] = chat(it).0.users.map(digits);
                 let numbers = [low, high, bigint(it.message.id)].map(Value::Big);
                 [vec![Value::Text(it.tenant.to_string())], numbers.to_vec()].concat()
             }
@@ -172,9 +173,9 @@ pub(super) fn receipts() -> Shelf {
     }
 }
 
-fn sides(one: PhoneNumber, other: PhoneNumber) -> (i64, i64) {
-    let (one, other) = (digits(one), digits(other));
-    (one.min(other), one.max(other))
+/// The chat in which something was said, and which of its two users said it.
+fn chat(it: &Said) -> (ChatKey, Side) {
+    ChatKey::of(&User { tenant: it.tenant, phone: it.message.from }, it.message.to)
 }
 
 fn phone(row: &tokio_postgres::Row, at: usize) -> Done<PhoneNumber> {
@@ -334,15 +335,13 @@ async fn put_users(link: &Link, rows: &[Row]) -> Done<u64> {
 
 /// How many messages of its chat are by the lower number, up to each of these.
 async fn by_low(link: &Link, said: &[&Said]) -> Done<Vec<u64>> {
-    let chat = |it: &Said| (it.tenant, sides(it.message.from, it.message.to));
-    let here: HashSet<_> = said.iter().map(|it| (chat(it), it.message.id)).collect();
+    let here: HashSet<_> = said.iter().map(|it| (chat(it).0, it.message.id)).collect();
     let is_first =
-        |it: &&&Said| 1 < it.message.id && !here.contains(&(chat(it), it.message.id - 1));
+        |it: &&&Said| 1 < it.message.id && !here.contains(&(chat(it).0, it.message.id - 1));
     let first: Vec<&Said> = said.iter().filter(is_first).copied().collect();
     let mut known: HashMap<_, u64> = HashMap::new();
-    let tenants: Vec<&str> = first.iter().map(|it| it.tenant.as_str()).collect();
-    let lows: Vec<i64> = first.iter().map(|it| chat(it).1.0).collect();
-    let highs: Vec<i64> = first.iter().map(|it| chat(it).1.1).collect();
+    let keys: Vec<ChatKey> = first.iter().map(|it| chat(it).0).collect();
+    let (tenants, lows, highs) = chat_columns(keys.iter());
     let ids: Vec<i64> = first.iter().map(|it| bigint(it.message.id - 1)).collect();
     if !first.is_empty() {
         let statement = link.statement(BEFORE).await?;
@@ -350,16 +349,16 @@ async fn by_low(link: &Link, said: &[&Said]) -> Done<Vec<u64>> {
         for row in &found {
             let place = usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or_default();
             if let Some(it) = place.checked_sub(1).and_then(|place| first.get(place)) {
-                known.insert((chat(it), it.message.id - 1), number(row, 1)?);
+                known.insert((chat(it).0, it.message.id - 1), number(row, 1)?);
             }
         }
     }
     let mut all = Vec::with_capacity(said.len());
     for it in said {
-        let (of, id) = (chat(it), it.message.id);
+        let ((of, side), id) = (chat(it), it.message.id);
         let before = if id == 1 { Some(0) } else { known.get(&(of, id - 1)).copied() };
         let before = before.ok_or_else(|| conflict("what stands before a message"))?;
-        let so_many = before + u64::from(digits(it.message.from) == of.1.0);
+        let so_many = before + u64::from(side == 0);
         known.insert((of, id), so_many);
         all.push(so_many);
     }
@@ -369,10 +368,10 @@ async fn by_low(link: &Link, said: &[&Said]) -> Done<Vec<u64>> {
 async fn put_said(link: &Link, said: &[&Said]) -> Done<u64> {
     let by_low = by_low(link, said).await?;
     let rows = said.iter().zip(by_low).map(|(&it, by_low)| {
-        let Said { tenant, message, sequences: Sequences { from, to }, stored } = it;
-        let (chat, side) = ChatKey::of(&User { tenant: *tenant, phone: message.from }, message.to);
-        let sequences = if side == 0 { [*from, *to] } else { [*to, *from] };
-        MessageRow { chat, message, by_low, sequences, stored_at: *stored }
+        let (chat, side) = chat(it);
+        let Sequences { from, to } = it.sequences;
+        let sequences = if side == 0 { [from, to] } else { [to, from] };
+        MessageRow { chat, message: &it.message, by_low, sequences, stored_at: it.stored }
     });
     let rows: Vec<MessageRow<'_>> = rows.collect();
     let statement = link.statement(MESSAGES).await?;
